@@ -1,0 +1,222 @@
+//! Use cases of the batch service: load, decide, commit.
+//!
+//! Every write is one transaction, so a crash leaves all of it or nothing, and two
+//! at once come one after the other. Every seat call is idempotent by its key.
+
+use cairn_shared::{
+    Component, Db, DbError, Env, Id, Result, Tx,
+    config::Config,
+    events::{self, Event},
+    http::Router,
+    migrations::Migration,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{self, Batch, Change, HoldRequest, SeatsError},
+    store,
+};
+
+pub struct App {
+    pub db: Db,
+    pub env: Env,
+    /// Whether an empty database gets the demo's batches.
+    pub demo: bool,
+}
+
+impl Component for App {
+    const NAME: &'static str = "batch";
+    const MIGRATIONS: &'static [Migration] = cairn_shared::migrations!["0001_batches"];
+    const VARIABLES: &'static [&'static str] = &["demo"];
+
+    fn load(mut config: Config, db: Db, env: Env) -> Result<Self, String> {
+        let demo = config.parsed("demo", false);
+        config.finish()?;
+        Ok(Self { db, env, demo })
+    }
+
+    fn db(&self) -> &Db {
+        &self.db
+    }
+
+    fn env(&self) -> &Env {
+        &self.env
+    }
+
+    fn routes() -> Router<Self> {
+        crate::http::routes()
+    }
+
+    async fn start(&self) -> Result<(), String> {
+        if self.demo { crate::demo::load(self).await } else { Ok(()) }
+    }
+}
+
+/// What `batch.changed` tells.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BatchChanged {
+    batch_id: Id,
+    trek_id: Id,
+    /// Instants in ms.
+    start_date: i64,
+    end_date: i64,
+    cancelled: bool,
+    version: i64,
+}
+
+/// What `trek.changed` tells, as far as it matters here.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TrekChanged {
+    trek_id: Id,
+    name: String,
+    version: i64,
+}
+
+impl App {
+    /// A batch with its seats as they stand now.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn batch(&self, id: Id) -> Result<Option<Batch>, DbError> {
+        store::batch_fetch(&self.db, id, self.env.now()).await
+    }
+
+    /// Batches by id; unknown ids are left out.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn batches(&self, ids: &[Id]) -> Result<Vec<Batch>, DbError> {
+        store::batch_list_by_ids(&self.db, ids, self.env.now()).await
+    }
+
+    /// Batches of treks by start date.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn batches_of_treks(&self, trek_ids: &[Id]) -> Result<Vec<Batch>, DbError> {
+        store::batch_list_by_treks(&self.db, trek_ids, self.env.now()).await
+    }
+
+    /// Takes seats under a key, or changes what the key holds.
+    ///
+    /// # Errors
+    /// [`SeatsError`] tells why the seats are not had; then nothing has changed.
+    pub async fn hold(&self, request: &HoldRequest) -> Result<Batch, SeatsError> {
+        let now = self.env.now();
+        request.validate(now)?;
+        self.db
+            .transaction(async |tx| {
+                store::holds_sweep(tx, request.batch_id, now).await?;
+                let current = store::hold_fetch(tx, &request.key).await?;
+                if current.as_ref().is_some_and(|hold| hold.batch_id != request.batch_id) {
+                    return Err(SeatsError::Invalid("the key holds seats on another batch".into()));
+                }
+                self.commit(tx, &domain::take(request, current.as_ref())).await?;
+                store::batch_fetch(tx, request.batch_id, now).await?.ok_or(SeatsError::BatchNotFound)
+            })
+            .await
+    }
+
+    /// Moves the expiry of a live hold. A confirmed one stays as it is.
+    ///
+    /// # Errors
+    /// [`SeatsError::NoHold`] if there is none or its seats are gone.
+    pub async fn extend(&self, key: &str, expires_at: cairn_shared::Timestamp) -> Result<(), SeatsError> {
+        let now = self.env.now();
+        self.db
+            .transaction(async |tx| {
+                let mut hold = store::hold_fetch(tx, key).await?.ok_or(SeatsError::NoHold)?;
+                match hold.expires_at {
+                    None => return Ok(()),
+                    Some(expiry) if expiry <= now => return Err(SeatsError::NoHold),
+                    Some(_) => hold.expires_at = Some(expires_at),
+                }
+                Ok(store::hold_save(tx, &hold, now).await?)
+            })
+            .await
+    }
+
+    /// Makes a hold permanent. One that has expired is taken again if its seats are free.
+    ///
+    /// # Errors
+    /// [`SeatsError::NoHold`] for an unknown key, [`SeatsError::SoldOut`] if the seats are gone.
+    pub async fn confirm(&self, key: &str) -> Result<(), SeatsError> {
+        let now = self.env.now();
+        self.db
+            .transaction(async |tx| {
+                let hold = store::hold_fetch(tx, key).await?.ok_or(SeatsError::NoHold)?;
+                store::holds_sweep(tx, hold.batch_id, now).await?;
+                let hold = store::hold_fetch(tx, key).await?.ok_or(SeatsError::NoHold)?;
+                self.commit(tx, &domain::confirm(&hold)).await
+            })
+            .await
+    }
+
+    /// Gives the seats of a key back.
+    ///
+    /// # Errors
+    /// The database's. An unknown key is no error.
+    pub async fn release(&self, key: &str) -> Result<(), SeatsError> {
+        self.db
+            .transaction(async |tx| {
+                let Some(hold) = store::hold_fetch(tx, key).await? else { return Ok(()) };
+                if hold.counted {
+                    store::batch_take(tx, &Change { delta: -i64::from(hold.seats), hold }).await?;
+                }
+                Ok(store::hold_delete(tx, key).await?)
+            })
+            .await
+    }
+
+    async fn commit(&self, tx: &Tx, change: &Change) -> Result<(), SeatsError> {
+        let now = self.env.now();
+        if store::batch_take(tx, change).await? {
+            return Ok(store::hold_save(tx, &change.hold, now).await?);
+        }
+        let Some(batch) = store::batch_fetch(tx, change.hold.batch_id, now).await? else {
+            return Err(SeatsError::BatchNotFound);
+        };
+        if batch.cancelled {
+            return Err(SeatsError::Closed);
+        }
+        let own = i64::from(change.hold.seats) - change.delta;
+        Err(SeatsError::SoldOut(batch.free(change.hold.use_reserved) + u32::try_from(own).unwrap_or(0)))
+    }
+
+    /// Takes events of other services: a trek's new name.
+    ///
+    /// # Errors
+    /// The database's, and an event of another shape.
+    pub async fn take_events(&self, events: &[Event]) -> Result<()> {
+        for event in events.iter().filter(|event| event.kind == "trek.changed") {
+            let trek: TrekChanged = event.data()?;
+            self.db
+                .transaction(async |tx| {
+                    if events::first_time(tx, event, self.env.now()).await? {
+                        store::trek_rename(tx, trek.trek_id, &trek.name, trek.version).await?;
+                    }
+                    Ok::<_, DbError>(())
+                })
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the others of a batch as it is now, in the transaction that changed it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn tell(&self, tx: &Tx, batch: &Batch) -> Result<()> {
+        let data = BatchChanged {
+            batch_id: batch.id,
+            trek_id: batch.trek_id,
+            start_date: batch.start_date.millis(),
+            end_date: batch.end_date.millis(),
+            cancelled: batch.cancelled,
+            version: batch.version,
+        };
+        events::emit(tx, &Event::new(&self.env, "batch.changed", batch.id, &data)?, &["admin"]).await
+    }
+}

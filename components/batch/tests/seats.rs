@@ -1,0 +1,190 @@
+//! Seats on a real database: nobody gets one that somebody else has.
+
+use std::{cell::Cell, rc::Rc};
+
+use cairn_batch::{
+    app::App,
+    domain::{Batch, HoldRequest, SeatsError},
+    store,
+};
+use cairn_shared::{
+    Component, Db, Env, Id, Paise, Timestamp, component,
+    config::Config,
+    http::Request,
+    time::{DAY, MINUTE},
+    upstream::Unreachable,
+};
+
+struct World {
+    app: Rc<App>,
+    batch: Id,
+    now: Rc<Cell<Timestamp>>,
+}
+
+async fn world(max_participants: u32, reserved_slots: u32) -> World {
+    let now = Rc::new(Cell::new("2026-11-22".parse().unwrap()));
+    let clock = now.clone();
+    let env = Env::new("batch", Rc::new(move || clock.get()), Rc::new(Unreachable));
+    let app = App::load(Config::of(&[]), Db::open_memory().await.unwrap(), env).unwrap();
+    component::prepare(&app).await.unwrap();
+    let batch = Id::derive(&["batch"]);
+    let row = Batch {
+        id: batch,
+        trek_id: Id::derive(&["trek"]),
+        trek_name: "Ridge".into(),
+        start_date: now.get().plus(30 * DAY),
+        end_date: now.get().plus(31 * DAY),
+        price: Paise::rupees(4000),
+        max_participants,
+        reserved_slots,
+        taken: 0,
+        cancelled: false,
+        version: 1,
+    };
+    app.db.transaction(async |tx| store::batch_insert(tx, &row, now.get()).await).await.unwrap();
+    World { app: Rc::new(app), batch, now }
+}
+
+impl World {
+    fn request(&self, key: &str, seats: u32) -> HoldRequest {
+        let expires_at = self.now.get().plus(30 * MINUTE);
+        HoldRequest { key: key.into(), batch_id: self.batch, seats, expires_at, use_reserved: false }
+    }
+
+    async fn hold(&self, key: &str, seats: u32) -> Result<u32, SeatsError> {
+        self.app.hold(&self.request(key, seats)).await.map(|batch| batch.taken)
+    }
+
+    async fn taken(&self) -> u32 {
+        self.app.batch(self.batch).await.unwrap().unwrap().taken
+    }
+
+    fn wait(&self, millis: i64) {
+        self.now.set(self.now.get().plus(millis));
+    }
+}
+
+#[tokio::test]
+async fn the_last_seat_goes_to_one() {
+    let world = world(3, 0).await;
+    assert_eq!(world.hold("a", 2).await, Ok(2));
+    assert_eq!(world.hold("b", 2).await, Err(SeatsError::SoldOut(1)));
+    assert_eq!(world.hold("b", 1).await, Ok(3));
+    assert_eq!(world.hold("c", 1).await, Err(SeatsError::SoldOut(0)));
+}
+
+#[tokio::test]
+async fn a_repeated_hold_changes_nothing_and_another_number_only_the_difference() {
+    let world = world(5, 0).await;
+    assert_eq!(world.hold("a", 2).await, Ok(2));
+    assert_eq!(world.hold("a", 2).await, Ok(2));
+    assert_eq!(world.hold("a", 5).await, Ok(5));
+    assert_eq!(world.hold("a", 1).await, Ok(1));
+    assert_eq!(world.hold("a", 6).await, Err(SeatsError::SoldOut(5)));
+    assert_eq!(world.taken().await, 1);
+}
+
+#[tokio::test]
+async fn an_expired_hold_is_not_counted_though_no_job_has_run() {
+    let world = world(2, 0).await;
+    world.hold("a", 2).await.unwrap();
+    world.wait(30 * MINUTE);
+    assert_eq!(world.taken().await, 0);
+    assert_eq!(world.hold("b", 2).await, Ok(2));
+    assert_eq!(world.app.confirm("a").await, Err(SeatsError::SoldOut(0)));
+}
+
+#[tokio::test]
+async fn an_expired_hold_is_confirmed_if_its_seats_are_still_free() {
+    let world = world(2, 0).await;
+    world.hold("a", 2).await.unwrap();
+    world.wait(DAY);
+    world.app.confirm("a").await.unwrap();
+    assert_eq!(world.taken().await, 2);
+    world.app.confirm("a").await.unwrap();
+    world.wait(DAY);
+    assert_eq!(world.taken().await, 2);
+}
+
+#[tokio::test]
+async fn releasing_gives_seats_back_once() {
+    let world = world(4, 0).await;
+    world.hold("a", 2).await.unwrap();
+    world.hold("b", 1).await.unwrap();
+    world.app.release("a").await.unwrap();
+    world.app.release("a").await.unwrap();
+    assert_eq!(world.taken().await, 1);
+    world.wait(DAY);
+    world.app.release("b").await.unwrap();
+    assert_eq!(world.taken().await, 0);
+    assert_eq!(world.app.confirm("b").await, Err(SeatsError::NoHold));
+}
+
+#[tokio::test]
+async fn an_extended_hold_lives_longer_and_a_dead_one_is_not_revived() {
+    let world = world(2, 0).await;
+    world.hold("a", 1).await.unwrap();
+    world.app.extend("a", world.now.get().plus(60 * MINUTE)).await.unwrap();
+    world.wait(45 * MINUTE);
+    assert_eq!(world.taken().await, 1);
+    world.wait(15 * MINUTE);
+    assert_eq!(world.app.extend("a", world.now.get().plus(MINUTE)).await, Err(SeatsError::NoHold));
+}
+
+#[tokio::test]
+async fn reserved_seats_are_sold_by_staff_only() {
+    let world = world(3, 2).await;
+    assert_eq!(world.hold("a", 2).await, Err(SeatsError::SoldOut(1)));
+    let staff = HoldRequest { use_reserved: true, ..world.request("s", 3) };
+    assert_eq!(world.app.hold(&staff).await.unwrap().taken, 3);
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused() {
+    let world = world(3, 0).await;
+    for (key, seats) in [("", 1), ("a", 0), ("a", 101)] {
+        assert!(matches!(world.hold(key, seats).await, Err(SeatsError::Invalid(_))), "{key} {seats}");
+    }
+    let past = HoldRequest { expires_at: world.now.get(), ..world.request("a", 1) };
+    assert!(matches!(world.app.hold(&past).await, Err(SeatsError::Invalid(_))));
+    let unknown = HoldRequest { batch_id: Id::derive(&["x"]), ..world.request("a", 1) };
+    assert_eq!(world.app.hold(&unknown).await.unwrap_err(), SeatsError::BatchNotFound);
+}
+
+#[tokio::test]
+async fn two_hundred_clients_race_for_twenty_seats_and_twenty_are_sold() {
+    let world = Rc::new(world(20, 0).await);
+    let local = tokio::task::LocalSet::new();
+    let sold = local
+        .run_until(async {
+            let race = (0..200).map(|n| {
+                let world = world.clone();
+                tokio::task::spawn_local(async move { world.hold(&format!("k{n}"), 1).await.is_ok() })
+            });
+            let mut sold = 0;
+            for one in race.collect::<Vec<_>>() {
+                sold += u32::from(one.await.unwrap());
+            }
+            sold
+        })
+        .await;
+    assert_eq!((sold, world.taken().await), (20, 20));
+}
+
+#[tokio::test]
+async fn a_batch_is_read_by_its_id() {
+    let world = world(20, 2).await;
+    world.hold("a", 2).await.unwrap();
+    let router = component::router::<App>();
+    let get = async |id: &str| {
+        let request = Request::new("GET", &format!("/api/batches/{id}"));
+        let response = router.handle(world.app.clone(), &world.app.env, request).await;
+        (response.status, serde_json::from_slice::<serde_json::Value>(&response.body).unwrap())
+    };
+    let (status, body) = get(&world.batch.to_string()).await;
+    assert_eq!(status, 200);
+    assert_eq!(body["startDate"], "2026-12-22T00:00:00.000Z");
+    assert_eq!((&body["price"], &body["currentParticipants"], &body["status"]), (&4000.into(), &2.into(), &"upcoming".into()));
+    assert_eq!(get(&Id::derive(&["x"]).to_string()).await.0, 404);
+    assert_eq!(get("nonsense").await.0, 400);
+}

@@ -1,0 +1,305 @@
+//! What a component is, and how its parts become WebAssembly exports.
+
+use std::rc::Rc;
+
+use crate::{
+    Db, Error, Id, Result, Timestamp, Zone,
+    config::Config,
+    events,
+    http::{Response, Router},
+    migrations::{self, Migration},
+    upstream::{Unreachable, Upstream},
+};
+
+/// What a component has of the world besides its database and its peers.
+#[derive(Clone)]
+pub struct Env {
+    /// The component's id.
+    pub service: &'static str,
+    /// The zone of the business's days.
+    pub zone: Zone,
+    clock: Rc<dyn Fn() -> Timestamp>,
+    pub upstream: Rc<dyn Upstream>,
+}
+
+impl Env {
+    pub fn new(service: &'static str, clock: Rc<dyn Fn() -> Timestamp>, upstream: Rc<dyn Upstream>) -> Self {
+        Self { service, zone: Zone::INDIA, clock, upstream }
+    }
+
+    /// The system's clock, and nobody to reach.
+    pub fn for_test(service: &'static str) -> Self {
+        Self::new(service, Rc::new(Timestamp::now), Rc::new(Unreachable))
+    }
+
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// A new record id.
+    pub fn id(&self) -> Id {
+        Id::generate(self.now())
+    }
+
+    /// Has the outbox relayed in the background, now that there is something in it.
+    pub async fn wake_relay(&self) {
+        self.upstream.wake(self.service, events::RELAY_PATH).await;
+    }
+}
+
+/// A service of the application. One value serves all requests of an instance.
+#[expect(async_fn_in_trait, reason = "components run on one thread, so no future need be Send")]
+pub trait Component: Sized + 'static {
+    /// Its id in the manifest, and the label of its database.
+    const NAME: &'static str;
+
+    /// Its migrations in order; see [`crate::migrations!`].
+    const MIGRATIONS: &'static [Migration];
+
+    /// The variables it reads.
+    const VARIABLES: &'static [&'static str];
+
+    /// Makes it from its configuration.
+    ///
+    /// # Errors
+    /// One message that names everything that is wrong with the configuration.
+    fn load(config: Config, db: Db, env: Env) -> Result<Self, String>;
+
+    fn db(&self) -> &Db;
+
+    fn env(&self) -> &Env;
+
+    /// Its routes, under the paths that clients use.
+    fn routes() -> Router<Self>;
+
+    /// What must stand before the first request besides the schema: first records,
+    /// demo data. Idempotent.
+    async fn start(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// The component's own routes and those that every component has: its health, and
+/// the relay of its outbox.
+pub fn router<C: Component>() -> Router<C> {
+    C::routes().get("/health", health::<C>).post(events::RELAY_PATH, relay::<C>)
+}
+
+/// Brings a component up: schema, then [`Component::start`].
+///
+/// # Errors
+/// One message that says what is wrong.
+pub async fn prepare<C: Component>(component: &C) -> Result<(), String> {
+    migrations::apply(component.db(), C::MIGRATIONS).await.map_err(|error| error.to_string())?;
+    component.start().await
+}
+
+async fn health<C: Component>(component: Rc<C>) -> Result<Response> {
+    use crate::Sql;
+    let database = component.db().query_one("SELECT 1 AS one", crate::params![]).await;
+    let (status, state, database) = match &database {
+        Ok(_) => (200, "healthy", "connected"),
+        Err(_) => (503, "unhealthy", "disconnected"),
+    };
+    Ok(Response::json(status, &serde_json::json!({
+        "success": status == 200,
+        "service": format!("{}-service", C::NAME),
+        "status": state,
+        "timestamp": component.env().now(),
+        "database": database,
+    })))
+}
+
+async fn relay<C: Component>(component: Rc<C>) -> Result<Response> {
+    let failed = events::relay(component.db(), component.env(), None).await?;
+    if failed == 0 { Ok(Response::empty(204)) } else { Err(Error::unavailable(format!("{failed} deliveries failed"))) }
+}
+
+/// An instance of a component in its sandbox: made at the first call, then kept.
+#[cfg(target_family = "wasm")]
+pub mod guest {
+    use std::{cell::RefCell, rc::Rc};
+
+    use super::{Component, Db, Env, Router, Timestamp};
+    use crate::{
+        config::Config,
+        http::{Request, Response},
+        upstream::HostUpstream,
+    };
+
+    struct Parts<C> {
+        component: Rc<C>,
+        router: Rc<Router<C>>,
+    }
+
+    /// Where an instance keeps its component.
+    pub struct Slot<C>(RefCell<Option<Parts<C>>>);
+
+    impl<C> Default for Slot<C> {
+        fn default() -> Self {
+            Self(RefCell::new(None))
+        }
+    }
+
+    impl<C: Component> Slot<C> {
+        /// The component. Where no host prepares components ahead, the first call does it.
+        ///
+        /// # Errors
+        /// What is wrong with its configuration or its database.
+        pub async fn component(&self) -> Result<Rc<C>, String> {
+            if let Some(parts) = &*self.0.borrow() {
+                return Ok(parts.component.clone());
+            }
+            let component = Rc::new(load::<C>().await?);
+            if std::env::var_os("CAIRN_PREPARED").is_none() {
+                super::prepare(&*component).await?;
+            }
+            self.keep(component.clone());
+            Ok(component)
+        }
+
+        /// What a host calls before traffic.
+        ///
+        /// # Errors
+        /// What is wrong with its configuration or its database.
+        pub async fn prepare(&self) -> Result<(), String> {
+            let component = Rc::new(load::<C>().await?);
+            super::prepare(&*component).await?;
+            self.keep(component);
+            Ok(())
+        }
+
+        fn keep(&self, component: Rc<C>) {
+            *self.0.borrow_mut() = Some(Parts { component, router: Rc::new(super::router()) });
+        }
+
+        pub async fn handle(&self, request: Request) -> Response {
+            match self.component().await {
+                Ok(component) => {
+                    let router = self.0.borrow().as_ref().map(|parts| parts.router.clone());
+                    let router = router.unwrap_or_else(|| Rc::new(super::router()));
+                    let env = component.env().clone();
+                    router.handle(component, &env, request).await
+                }
+                Err(cause) => crate::Error::unavailable(cause).into_response(C::NAME, Timestamp::now()),
+            }
+        }
+
+        /// As [`Slot::handle`], from and to the types of `wasi:http`.
+        pub async fn handle_wasi(&self, request: spin_sdk::http::Request) -> http::Response<http_body_util::Full<bytes::Bytes>> {
+            use http_body_util::BodyExt;
+            let (parts, body) = request.into_parts();
+            let answer = match body.collect().await {
+                Ok(body) => {
+                    let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+                    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+                    let request = Request {
+                        method: parts.method.to_string(),
+                        target: target.to_owned(),
+                        headers: headers.collect(),
+                        body: body.to_bytes().to_vec(),
+                    };
+                    self.handle(request).await
+                }
+                Err(error) => crate::Error::bad_request("The body did not arrive completely.")
+                    .cause(format!("{error:?}"))
+                    .into_response(C::NAME, Timestamp::now()),
+            };
+            into_http(answer)
+        }
+    }
+
+    fn into_http(answer: Response) -> http::Response<http_body_util::Full<bytes::Bytes>> {
+        let mut response = http::Response::new(http_body_util::Full::new(bytes::Bytes::from(answer.body)));
+        *response.status_mut() = http::StatusCode::from_u16(answer.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+        for (name, value) in answer.headers {
+            match (http::HeaderName::try_from(name), http::HeaderValue::try_from(value)) {
+                (Ok(name), Ok(value)) => drop(response.headers_mut().append(name, value)),
+                _ => crate::log::warn("a header that is not valid was left out", &[]),
+            }
+        }
+        response
+    }
+
+    async fn load<C: Component>() -> Result<C, String> {
+        let env = Env::new(C::NAME, Rc::new(Timestamp::now), Rc::new(HostUpstream));
+        C::load(Config::read(C::VARIABLES).await, Db::open(C::NAME), env)
+    }
+}
+
+/// Makes the WebAssembly component: the whole of a component's `shell.rs`.
+///
+/// ```ignore
+/// cairn_shared::component! {
+///     app: crate::app::App,
+///     world: "cairn:booking/service",
+///     wit: ["../../wit/http", "../../wit/lifecycle", "../../wit/booking"],
+/// }
+/// ```
+///
+/// It defines `bindings` (generated from the world), `Exports`, on which `rpc.rs`
+/// implements the world's own interfaces, and `app()`, the component they work with.
+/// The folders are named so that each comes after those it refers to.
+#[macro_export]
+macro_rules! component {
+    (app: $app:ty, world: $world:literal, wit: [$($wit:literal),* $(,)?] $(,)?) => {
+        pub mod bindings {
+            $crate::sdk::wit_bindgen::generate!({
+                path: [$($wit),*],
+                world: $world,
+                runtime_path: "cairn_shared::sdk::wit_bindgen::rt",
+                generate_all,
+                pub_export_macro: true,
+                additional_derives: [PartialEq],
+            });
+        }
+
+        /// Carries the exports of this component.
+        pub struct Exports;
+
+        thread_local! {
+            static SLOT: &'static $crate::component::guest::Slot<$app> = Box::leak(Box::default());
+        }
+
+        fn slot() -> &'static $crate::component::guest::Slot<$app> {
+            SLOT.with(|slot| *slot)
+        }
+
+        /// The component of this instance.
+        pub async fn app() -> Result<std::rc::Rc<$app>, String> {
+            slot().component().await
+        }
+
+        impl bindings::exports::cairn::http::handler::Guest for Exports {
+            async fn handle(request: bindings::cairn::http::types::Request) -> bindings::cairn::http::types::Response {
+                let bindings::cairn::http::types::Request { method, target, headers, body } = request;
+                let $crate::http::Response { status, headers, body } =
+                    slot().handle($crate::http::Request { method, target, headers, body }).await;
+                bindings::cairn::http::types::Response { status, headers, body }
+            }
+        }
+
+        impl bindings::exports::cairn::lifecycle::lifecycle::Guest for Exports {
+            async fn prepare() -> Result<(), String> {
+                slot().prepare().await
+            }
+        }
+
+        bindings::export!(Exports with_types_in bindings);
+
+        mod wasi {
+            struct Exports;
+            $crate::sdk::wasip3::http::service::export!(Exports);
+
+            impl $crate::sdk::wasip3::exports::http::handler::Guest for Exports {
+                async fn handle(
+                    request: $crate::sdk::wasip3::http::types::Request,
+                ) -> Result<$crate::sdk::wasip3::http::types::Response, $crate::sdk::wasip3::http::types::ErrorCode> {
+                    use $crate::sdk::http::{FromRequest, IntoResponse};
+                    let request = $crate::sdk::http::Request::from_request(request)?;
+                    super::slot().handle_wasi(request).await.into_response()
+                }
+            }
+        }
+    };
+}

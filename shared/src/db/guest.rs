@@ -1,0 +1,127 @@
+//! The database as a component has it: `spin:sqlite`.
+
+use std::{cell::RefCell, rc::Rc};
+
+use spin_sdk::sqlite::wit::sqlite as spin;
+
+use super::{DbError, Row, Sql, Value};
+
+/// Connections that are not kept for later than this many.
+const IDLE_CONNECTIONS_MAX: usize = 4;
+
+/// A component's database, by its label.
+///
+/// Connections are kept for the life of the instance. Each is used by one statement
+/// or one transaction at a time, also where a host runs several requests in an instance.
+#[derive(Clone)]
+pub struct Db {
+    label: Rc<str>,
+    idle: Rc<RefCell<Vec<spin::Connection>>>,
+}
+
+/// An open transaction. Dropped without an end, its connection goes, which rolls it back.
+pub struct Tx {
+    db: Db,
+    connection: spin::Connection,
+}
+
+impl Db {
+    /// The database with this label in the application manifest.
+    pub fn open(label: &str) -> Self {
+        Self { label: label.into(), idle: Rc::default() }
+    }
+
+    fn connection(&self) -> Result<spin::Connection, DbError> {
+        let idle = self.idle.borrow_mut().pop();
+        idle.map_or_else(|| spin::Connection::open(&self.label).map_err(failure), Ok)
+    }
+
+    fn keep(&self, connection: spin::Connection) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < IDLE_CONNECTIONS_MAX {
+            idle.push(connection);
+        }
+    }
+
+    pub(super) async fn begin(&self) -> Result<Tx, DbError> {
+        let tx = Tx { db: self.clone(), connection: self.connection()? };
+        run(&tx.connection, "BEGIN IMMEDIATE", Vec::new())?;
+        Ok(tx)
+    }
+}
+
+impl Tx {
+    pub(super) async fn commit(self) -> Result<(), DbError> {
+        run(&self.connection, "COMMIT", Vec::new())?;
+        self.db.keep(self.connection);
+        Ok(())
+    }
+
+    pub(super) async fn rollback(self) -> Result<(), DbError> {
+        run(&self.connection, "ROLLBACK", Vec::new())?;
+        self.db.keep(self.connection);
+        Ok(())
+    }
+}
+
+impl Sql for Db {
+    async fn query(&self, statement: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
+        let connection = self.connection()?;
+        let rows = run(&connection, statement, params)?;
+        self.keep(connection);
+        Ok(rows)
+    }
+
+    async fn affected(&self, statement: &str, params: Vec<Value>) -> Result<u64, DbError> {
+        let connection = self.connection()?;
+        run(&connection, statement, params)?;
+        let changes = connection.changes();
+        self.keep(connection);
+        Ok(changes)
+    }
+}
+
+impl Sql for Tx {
+    async fn query(&self, statement: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
+        run(&self.connection, statement, params)
+    }
+
+    async fn affected(&self, statement: &str, params: Vec<Value>) -> Result<u64, DbError> {
+        run(&self.connection, statement, params)?;
+        Ok(self.connection.changes())
+    }
+}
+
+fn run(connection: &spin::Connection, statement: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
+    let params: Vec<_> = params.into_iter().map(into_spin).collect();
+    let answer = connection.execute(statement, &params).map_err(failure)?;
+    let values = answer.rows.into_iter().map(|row| row.values.into_iter().map(from_spin).collect());
+    Ok(super::rows(answer.columns, values))
+}
+
+fn into_spin(value: Value) -> spin::Value {
+    match value {
+        Value::Integer(v) => spin::Value::Integer(v),
+        Value::Real(v) => spin::Value::Real(v),
+        Value::Text(v) => spin::Value::Text(v),
+        Value::Blob(v) => spin::Value::Blob(v),
+        Value::Null => spin::Value::Null,
+    }
+}
+
+fn from_spin(value: spin::Value) -> Value {
+    match value {
+        spin::Value::Integer(v) => Value::Integer(v),
+        spin::Value::Real(v) => Value::Real(v),
+        spin::Value::Text(v) => Value::Text(v),
+        spin::Value::Blob(v) => Value::Blob(v),
+        spin::Value::Null => Value::Null,
+    }
+}
+
+fn failure(error: spin::Error) -> DbError {
+    match error {
+        spin::Error::Io(message) => DbError::from_message(&message),
+        other => DbError::Other(format!("{other:?}")),
+    }
+}
