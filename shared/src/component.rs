@@ -6,7 +6,7 @@ use crate::{
     Db, Error, Id, Result, Timestamp, Zone,
     config::Config,
     events,
-    http::{Response, Router},
+    http::{Request, Response, Router},
     migrations::{self, Migration},
     upstream::{Unreachable, Upstream},
 };
@@ -79,6 +79,66 @@ pub trait Component: Sized + 'static {
     }
 }
 
+/// What a shell carries into WebAssembly. Every [`Component`] is one; a service
+/// without a database of its own says itself how it comes up and answers.
+#[expect(async_fn_in_trait, reason = "components run on one thread, so no future need be Send")]
+pub trait Service: Sized + 'static {
+    /// Its id in the manifest.
+    const ID: &'static str;
+
+    /// The variables it reads.
+    const SETTINGS: &'static [&'static str];
+
+    /// Made once per instance and handed to every call of [`Service::answer`].
+    type Routes: 'static;
+
+    /// Makes it from its configuration.
+    ///
+    /// # Errors
+    /// One message that names everything that is wrong with the configuration.
+    fn make(config: Config, env: Env) -> Result<Self, String>;
+
+    fn table() -> Self::Routes;
+
+    /// What must stand before the first request. Idempotent.
+    ///
+    /// # Errors
+    /// One message that says what is wrong.
+    async fn ready(&self) -> Result<(), String>;
+
+    async fn answer(self: Rc<Self>, routes: &Self::Routes, request: Request) -> Response;
+}
+
+impl<C: Component> Service for C {
+    const ID: &'static str = C::NAME;
+    const SETTINGS: &'static [&'static str] = C::VARIABLES;
+    type Routes = Router<C>;
+
+    #[cfg(target_family = "wasm")]
+    fn make(config: Config, env: Env) -> Result<Self, String> {
+        C::load(config, Db::open(C::NAME), env)
+    }
+
+    /// Natively a database is opened by whoever runs the component.
+    #[cfg(not(target_family = "wasm"))]
+    fn make(_: Config, _: Env) -> Result<Self, String> {
+        Err("a component is made natively by `Component::load`".into())
+    }
+
+    fn table() -> Router<C> {
+        router()
+    }
+
+    async fn ready(&self) -> Result<(), String> {
+        prepare(self).await
+    }
+
+    async fn answer(self: Rc<Self>, routes: &Router<C>, request: Request) -> Response {
+        let env = self.env().clone();
+        routes.handle(self, &env, request).await
+    }
+}
+
 /// The component's own routes and those that every component has: its health, and
 /// the relay of its outbox.
 pub fn router<C: Component>() -> Router<C> {
@@ -120,42 +180,34 @@ async fn relay<C: Component>(component: Rc<C>) -> Result<Response> {
 pub mod guest {
     use std::{cell::RefCell, rc::Rc};
 
-    use super::{Component, Db, Env, Router, Timestamp};
+    use super::{Env, Service, Timestamp};
     use crate::{
         config::Config,
         http::{Request, Response},
         upstream::HostUpstream,
     };
 
-    struct Parts<C> {
-        component: Rc<C>,
-        router: Rc<Router<C>>,
+    struct Parts<S: Service> {
+        service: Rc<S>,
+        routes: Rc<S::Routes>,
     }
 
     /// Where an instance keeps its component.
-    pub struct Slot<C>(RefCell<Option<Parts<C>>>);
+    pub struct Slot<S: Service>(RefCell<Option<Parts<S>>>);
 
-    impl<C> Default for Slot<C> {
+    impl<S: Service> Default for Slot<S> {
         fn default() -> Self {
             Self(RefCell::new(None))
         }
     }
 
-    impl<C: Component> Slot<C> {
+    impl<S: Service> Slot<S> {
         /// The component. Where no host prepares components ahead, the first call does it.
         ///
         /// # Errors
         /// What is wrong with its configuration or its database.
-        pub async fn component(&self) -> Result<Rc<C>, String> {
-            if let Some(parts) = &*self.0.borrow() {
-                return Ok(parts.component.clone());
-            }
-            let component = Rc::new(load::<C>().await?);
-            if std::env::var_os("CAIRN_PREPARED").is_none() {
-                super::prepare(&*component).await?;
-            }
-            self.keep(component.clone());
-            Ok(component)
+        pub async fn component(&self) -> Result<Rc<S>, String> {
+            self.parts().await.map(|(service, _)| service)
         }
 
         /// What a host calls before traffic.
@@ -163,25 +215,33 @@ pub mod guest {
         /// # Errors
         /// What is wrong with its configuration or its database.
         pub async fn prepare(&self) -> Result<(), String> {
-            let component = Rc::new(load::<C>().await?);
-            super::prepare(&*component).await?;
-            self.keep(component);
+            let service = Rc::new(load::<S>().await?);
+            service.ready().await?;
+            self.keep(service);
             Ok(())
         }
 
-        fn keep(&self, component: Rc<C>) {
-            *self.0.borrow_mut() = Some(Parts { component, router: Rc::new(super::router()) });
+        async fn parts(&self) -> Result<(Rc<S>, Rc<S::Routes>), String> {
+            if let Some(parts) = &*self.0.borrow() {
+                return Ok((parts.service.clone(), parts.routes.clone()));
+            }
+            let service = Rc::new(load::<S>().await?);
+            if std::env::var_os("CAIRN_PREPARED").is_none() {
+                service.ready().await?;
+            }
+            Ok(self.keep(service))
+        }
+
+        fn keep(&self, service: Rc<S>) -> (Rc<S>, Rc<S::Routes>) {
+            let routes = Rc::new(S::table());
+            *self.0.borrow_mut() = Some(Parts { service: service.clone(), routes: routes.clone() });
+            (service, routes)
         }
 
         pub async fn handle(&self, request: Request) -> Response {
-            match self.component().await {
-                Ok(component) => {
-                    let router = self.0.borrow().as_ref().map(|parts| parts.router.clone());
-                    let router = router.unwrap_or_else(|| Rc::new(super::router()));
-                    let env = component.env().clone();
-                    router.handle(component, &env, request).await
-                }
-                Err(cause) => crate::Error::unavailable(cause).into_response(C::NAME, Timestamp::now()),
+            match self.parts().await {
+                Ok((service, routes)) => service.answer(&routes, request).await,
+                Err(cause) => crate::Error::unavailable(cause).into_response(S::ID, Timestamp::now()),
             }
         }
 
@@ -203,7 +263,7 @@ pub mod guest {
                 }
                 Err(error) => crate::Error::bad_request("The body did not arrive completely.")
                     .cause(format!("{error:?}"))
-                    .into_response(C::NAME, Timestamp::now()),
+                    .into_response(S::ID, Timestamp::now()),
             };
             into_http(answer)
         }
@@ -221,9 +281,9 @@ pub mod guest {
         response
     }
 
-    async fn load<C: Component>() -> Result<C, String> {
-        let env = Env::new(C::NAME, Rc::new(Timestamp::now), Rc::new(HostUpstream));
-        C::load(Config::read(C::VARIABLES).await, Db::open(C::NAME), env)
+    async fn load<S: Service>() -> Result<S, String> {
+        let env = Env::new(S::ID, Rc::new(Timestamp::now), Rc::new(HostUpstream));
+        S::make(Config::read(S::SETTINGS).await, env)
     }
 }
 

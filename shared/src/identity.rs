@@ -104,6 +104,36 @@ impl Caller {
     }
 }
 
+/// The cookie that carries a session token.
+pub const SESSION_COOKIE: &str = "jwt";
+
+/// A session token and how it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionToken<'r> {
+    Bearer(&'r str),
+    Cookie(&'r str),
+}
+
+impl<'r> SessionToken<'r> {
+    /// The token of a request: a Bearer one wins, good or bad, over the cookie.
+    pub fn of(headers: &'r [(String, String)]) -> Option<Self> {
+        let values = |name: &'static str| headers.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str());
+        let bearer = values("authorization").next().and_then(|value| value.strip_prefix("Bearer"));
+        if let Some(token) = bearer {
+            return Some(Self::Bearer(token.trim()));
+        }
+        let mut pairs = values("cookie").flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let (_, token) = pairs.find(|(name, token)| *name == SESSION_COOKIE && !token.is_empty())?;
+        Some(Self::Cookie(token))
+    }
+
+    pub fn text(self) -> &'r str {
+        match self {
+            Self::Bearer(token) | Self::Cookie(token) => token,
+        }
+    }
+}
+
 fn identity(request: &Request) -> Result<Option<Identity>> {
     let decode = |value| Identity::decode(value).ok_or_else(|| Error::internal("the caller header is malformed"));
     request.header(CALLER_HEADER).map(decode).transpose()
@@ -155,6 +185,20 @@ mod tests {
         let identity = Identity::Caller(Box::new(caller(Role::User, Some(&["stats.users"]))));
         assert!(identity.encode().is_ascii());
         assert_eq!(Identity::decode(&identity.encode()), Some(identity));
+    }
+
+    #[test]
+    fn a_bearer_token_wins_over_the_cookie() {
+        let of = |headers: &[(&str, &str)]| {
+            let headers: Vec<_> = headers.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
+            SessionToken::of(&headers).map(|token| (matches!(token, SessionToken::Cookie(_)), token.text().to_owned()))
+        };
+        let cookie = ("cookie", "a=b; jwt=good; c=d");
+        assert_eq!(of(&[cookie, ("authorization", "Bearer bad")]), Some((false, "bad".into())));
+        assert_eq!(of(&[cookie, ("authorization", "Basic x")]), Some((true, "good".into())));
+        assert_eq!(of(&[cookie]), Some((true, "good".into())));
+        assert_eq!(of(&[("cookie", "jwt=; a=b")]), None);
+        assert_eq!(of(&[]), None);
     }
 
     #[test]

@@ -44,7 +44,7 @@ async fn insert(app: &App, text: &str) -> Result<(), String> {
     let now = app.env.now();
     let loaded = app.db.transaction(async |tx| {
         if store::batch_count(tx).await? > 0 {
-            return Ok(());
+            return Ok(false);
         }
         for demo in &batches {
             let batch = demo.batch(app.env.zone.calendar_day(now));
@@ -56,9 +56,12 @@ async fn insert(app: &App, text: &str) -> Result<(), String> {
             }
             app.tell(tx, &batch).await?;
         }
-        Ok::<_, cairn_shared::Error>(())
+        Ok::<_, cairn_shared::Error>(true)
     });
-    loaded.await.map_err(|error| error.to_string())
+    if loaded.await.map_err(|error| error.to_string())? {
+        app.env.wake_relay().await;
+    }
+    Ok(())
 }
 
 impl DemoBatch {

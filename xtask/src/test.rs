@@ -1,0 +1,42 @@
+//! `cargo xtask test`: everything that can be checked on this machine.
+
+use anyhow::{Result, bail};
+
+use crate::{
+    build::{self, Profile},
+    cargo, flag, no_more, succeed,
+};
+
+pub fn run(args: &[String]) -> Result<()> {
+    let mut args = args.to_vec();
+    let with_spin = flag(&mut args, "--with-spin");
+    no_more(&args)?;
+
+    build::components()?;
+    let host = build::host(Profile::Dev)?;
+    println!("running all tests…");
+    succeed(cargo().args(["test", "--workspace", "--no-fail-fast"]).env("CAIRN_BIN", &host))?;
+    if with_spin {
+        spin(&host)?;
+    } else {
+        println!("skipped: the journey under Spin (ask for it with --with-spin)");
+    }
+    Ok(())
+}
+
+/// The journey once more, served by `spin up`.
+fn spin(host: &std::path::Path) -> Result<()> {
+    if !on_path("spin") {
+        println!("skipped: the journey under Spin, since there is no `spin` on PATH");
+        return Ok(());
+    }
+    crate::spin::compose()?;
+    let mut journey = cargo();
+    journey.args(["test", "--package", "cairn-tests", "--test", "journey"]);
+    succeed(journey.env("CAIRN_BIN", host).env("CAIRN_TEST_ENGINE", "spin"))
+}
+
+fn on_path(program: &str) -> bool {
+    let Some(path) = std::env::var_os("PATH") else { return false };
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
