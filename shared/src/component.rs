@@ -59,6 +59,10 @@ pub trait Component: Sized + 'static {
     /// The variables it reads.
     const VARIABLES: &'static [&'static str];
 
+    /// Its own private routes that are scheduled. A host without a schedule has them
+    /// done when an instance starts.
+    const JOBS: &'static [&'static str] = &[events::RELAY_PATH];
+
     /// Makes it from its configuration.
     ///
     /// # Errors
@@ -89,6 +93,9 @@ pub trait Service: Sized + 'static {
     /// The variables it reads.
     const SETTINGS: &'static [&'static str];
 
+    /// Its scheduled private routes.
+    const JOBS: &'static [&'static str] = &[];
+
     /// Made once per instance and handed to every call of [`Service::answer`].
     type Routes: 'static;
 
@@ -112,6 +119,7 @@ pub trait Service: Sized + 'static {
 impl<C: Component> Service for C {
     const ID: &'static str = C::NAME;
     const SETTINGS: &'static [&'static str] = C::VARIABLES;
+    const JOBS: &'static [&'static str] = C::JOBS;
     type Routes = Router<C>;
 
     #[cfg(target_family = "wasm")]
@@ -184,7 +192,7 @@ pub mod guest {
     use crate::{
         config::Config,
         http::{Request, Response},
-        upstream::HostUpstream,
+        upstream::{HostUpstream, Upstream},
     };
 
     struct Parts<S: Service> {
@@ -207,7 +215,7 @@ pub mod guest {
         /// # Errors
         /// What is wrong with its configuration or its database.
         pub async fn component(&self) -> Result<Rc<S>, String> {
-            self.parts().await.map(|(service, _)| service)
+            self.parts(S::JOBS).await.map(|(service, _)| service)
         }
 
         /// What a host calls before traffic.
@@ -221,13 +229,18 @@ pub mod guest {
             Ok(())
         }
 
-        async fn parts(&self) -> Result<(Rc<S>, Rc<S::Routes>), String> {
+        /// The component and its routes. An instance that prepares itself stands on a
+        /// host without a schedule as well, so it has these jobs done then.
+        async fn parts(&self, jobs: &[&str]) -> Result<(Rc<S>, Rc<S::Routes>), String> {
             if let Some(parts) = &*self.0.borrow() {
                 return Ok((parts.service.clone(), parts.routes.clone()));
             }
             let service = Rc::new(load::<S>().await?);
             if std::env::var_os("CAIRN_PREPARED").is_none() {
                 service.ready().await?;
+                for job in jobs {
+                    HostUpstream.wake(S::ID, job).await;
+                }
             }
             Ok(self.keep(service))
         }
@@ -239,7 +252,10 @@ pub mod guest {
         }
 
         pub async fn handle(&self, request: Request) -> Response {
-            match self.parts().await {
+            // A job that has jobs done at its start would never end where every request
+            // gets an instance of its own.
+            let jobs = if S::JOBS.contains(&request.path()) { &[] } else { S::JOBS };
+            match self.parts(jobs).await {
                 Ok((service, routes)) => service.answer(&routes, request).await,
                 Err(cause) => crate::Error::unavailable(cause).into_response(S::ID, Timestamp::now()),
             }

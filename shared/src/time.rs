@@ -87,6 +87,15 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// Waits. Nothing that others need may be held meanwhile.
+pub async fn sleep(millis: u64) {
+    let duration = std::time::Duration::from_millis(millis);
+    #[cfg(target_family = "wasm")]
+    spin_sdk::time::sleep(duration).await;
+    #[cfg(not(target_family = "wasm"))]
+    tokio::time::sleep(duration).await;
+}
+
 /// The time zone business days are counted in. India has one offset all year.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Zone {

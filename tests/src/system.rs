@@ -100,6 +100,21 @@ impl System {
         Client::new(format!("http://{}", self.operator))
     }
 
+    /// Where it keeps its data.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The settings that its process gets.
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    /// The id of its process, while that runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     /// Starts the process again on the data it left.
     ///
     /// # Errors
@@ -132,6 +147,8 @@ impl System {
             Engine::Cairn => {
                 let mut command = Command::new(binary("CAIRN_BIN", root, "cairn")?);
                 command.arg("up").arg("--from").arg(root.join("spin.toml")).args(["--operator", &self.operator]);
+                // All systems of all tests run the same components: compile them once.
+                command.arg("--compiled").arg(std::env::temp_dir().join("cairn-test-compiled"));
                 command
             }
             Engine::Spin => {
@@ -186,7 +203,7 @@ impl Drop for System {
         {
             eprintln!("the system could not be stopped: {error}");
         }
-        if std::thread::panicking() {
+        if std::thread::panicking() || std::env::var_os("CAIRN_TEST_LOG").is_some() {
             eprintln!("log of the system:\n{}", self.log());
         }
         for gone in [std::fs::remove_dir_all(&self.data), std::fs::remove_file(self.data.with_extension("log"))] {

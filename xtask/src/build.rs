@@ -31,12 +31,17 @@ pub fn run(args: &[String]) -> Result<()> {
 
 /// Builds all components to WebAssembly, optimised.
 pub fn components() -> Result<()> {
-    wasm_target()?;
     println!("building the nine components…");
+    wasm(&COMPONENTS.map(|name| format!("cairn-{name}")))
+}
+
+/// Builds these packages to WebAssembly, optimised.
+pub fn wasm(packages: &[String]) -> Result<()> {
+    wasm_target()?;
     let mut build = cargo();
     build.args(["build", "--profile", "component", "--target", WASM]);
-    for name in COMPONENTS {
-        build.args(["--package", &format!("cairn-{name}")]);
+    for package in packages {
+        build.args(["--package", package]);
     }
     // spin.toml names the files below target/, wherever cargo puts its own.
     build.arg("--target-dir").arg(root().join("target"));

@@ -1,6 +1,8 @@
 //! Builds, starts, tests and measures Cairn: `cargo xtask help`.
 
+mod bench;
 mod build;
+mod spin;
 mod test;
 mod up;
 
@@ -16,7 +18,11 @@ cargo xtask <command>
 
   up [--reset] [--release] [--data DIR] [--listen ADDR]
                      build everything and serve it with demo data
+  spin [--compose-only] [--data DIR] [--listen ADDR] [-- ARGS OF spin up]
+                     the same under Spin instead of our host
   test [--with-spin] all tests; exits non-zero on any failure
+  bench [--seconds N] [--rounds N] [--connections N] [--only NAME] [--other NAME=URL]
+                     our host against the same services without WebAssembly
   build [--release]  the components and the host
   help               this text
 ";
@@ -27,7 +33,9 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let outcome = match command.as_str() {
         "up" => up::run(&rest),
+        "spin" => spin::run(&rest),
         "test" => test::run(&rest),
+        "bench" => bench::run(&rest),
         "build" => build::run(&rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that can be checked on this machine.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::{
     build::{self, Profile},
@@ -26,17 +26,14 @@ pub fn run(args: &[String]) -> Result<()> {
 
 /// The journey once more, served by `spin up`.
 fn spin(host: &std::path::Path) -> Result<()> {
-    if !on_path("spin") {
+    if !crate::spin::installed() {
         println!("skipped: the journey under Spin, since there is no `spin` on PATH");
         return Ok(());
     }
+    succeed(cargo().args(["test", "--package", "cairn-spin-compose", "--features", "encode"]))?;
     crate::spin::compose()?;
     let mut journey = cargo();
     journey.args(["test", "--package", "cairn-tests", "--test", "journey"]);
-    succeed(journey.env("CAIRN_BIN", host).env("CAIRN_TEST_ENGINE", "spin"))
-}
-
-fn on_path(program: &str) -> bool {
-    let Some(path) = std::env::var_os("PATH") else { return false };
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    journey.env("CAIRN_BIN", host).env("CAIRN_XTASK", std::env::current_exe()?);
+    succeed(journey.env("CAIRN_TEST_ENGINE", "spin"))
 }

@@ -56,17 +56,24 @@ pub fn run(args: &[String]) -> Result<()> {
     if reset && data.exists() {
         std::fs::remove_dir_all(&data).with_context(|| format!("{} cannot be removed", data.display()))?;
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, stop.clone())?;
-    }
+    let stop = stop_on_signal()?;
     let mut children = vec![start_doubles(&doubles, &listen)?];
     children.push(start_host(&host, &data, &listen)?);
-    let outcome = serve(&mut children, &stop, &listen);
+    let outcome = serve(&mut children, &stop, &listen, &welcome(&listen));
     children.iter_mut().rev().for_each(finish);
     outcome
 }
 
+/// What becomes true when somebody asks this to stop.
+pub fn stop_on_signal() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    Ok(stop)
+}
+
+/// The environment of a part: ours, and the demo's values for what is not set.
 fn demo_environment(command: &mut Command) {
     for (name, value) in DEMO {
         if std::env::var_os(name).is_none() {
@@ -75,12 +82,14 @@ fn demo_environment(command: &mut Command) {
     }
 }
 
-fn setting(name: &str) -> String {
+/// What the environment sets, else the demo.
+pub fn setting(name: &str) -> Option<String> {
     let demo = DEMO.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-    std::env::var(name).ok().or(demo).unwrap_or_default()
+    std::env::var(name).ok().or(demo)
 }
 
-fn start_doubles(binary: &PathBuf, listen: &str) -> Result<Child> {
+/// Starts the doubles of the payment provider and the mailbox.
+pub fn start_doubles(binary: &PathBuf, listen: &str) -> Result<Child> {
     let mut command = Command::new(binary);
     demo_environment(&mut command);
     command.args(["--razorpay-webhook-url", &format!("http://{listen}/api/payments/webhook")]);
@@ -104,7 +113,7 @@ fn start_host(binary: &PathBuf, data: &PathBuf, listen: &str) -> Result<Child> {
 }
 
 /// Waits until it serves, says where to look, and stays until it is stopped.
-fn serve(children: &mut [Child], stop: &AtomicBool, listen: &str) -> Result<()> {
+pub fn serve(children: &mut [Child], stop: &AtomicBool, listen: &str, welcome: &str) -> Result<()> {
     let started = Instant::now();
     while TcpStream::connect(listen).is_err() {
         check(children, stop)?;
@@ -116,7 +125,7 @@ fn serve(children: &mut [Child], stop: &AtomicBool, listen: &str) -> Result<()> 
         }
         thread::sleep(Duration::from_millis(50));
     }
-    println!("{}", welcome(listen));
+    println!("{welcome}");
     while !stop.load(Ordering::Relaxed) {
         check(children, stop)?;
         thread::sleep(Duration::from_millis(200));
@@ -126,7 +135,7 @@ fn serve(children: &mut [Child], stop: &AtomicBool, listen: &str) -> Result<()> 
 }
 
 fn welcome(listen: &str) -> String {
-    let (email, password) = (setting("CAIRN_ADMIN_EMAIL"), setting("CAIRN_ADMIN_PASSWORD"));
+    let (email, password) = (setting("CAIRN_ADMIN_EMAIL").unwrap_or_default(), setting("CAIRN_ADMIN_PASSWORD").unwrap_or_default());
     format!(
         "
 Cairn is up.
@@ -156,7 +165,7 @@ fn check(children: &mut [Child], stop: &AtomicBool) -> Result<()> {
 }
 
 /// Asks a child to finish, and waits until it has.
-fn finish(child: &mut Child) {
+pub fn finish(child: &mut Child) {
     let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
     let deadline = Instant::now() + STOP_MAX;
     while asked.is_ok() && Instant::now() < deadline {

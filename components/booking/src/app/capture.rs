@@ -1,0 +1,293 @@
+//! What payment tells: orders made, money captured, attempts failed, money given back.
+
+use cairn_shared::{
+    Id, Paise, Result, Timestamp,
+    events::{self, Event},
+    log,
+};
+use serde::Deserialize;
+
+use super::{App, BookingError, SeatsError, mails::MailIntent};
+use crate::{
+    domain::{Booking, CaptureOutcome, Kind, Payment, PaymentError, PaymentMode, Refund, RefundStatus, Status, apply_capture, refund_summary},
+    store::{self, Lease},
+};
+
+/// Why a booking is cancelled whose seats went to others before its payment arrived.
+const SEATS_GONE: &str = "The seats were no longer available when the payment arrived";
+/// Why a payment of a wrong amount goes back.
+const WRONG_AMOUNT: &str = "The payment does not match what the booking costs";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Captured {
+    booking_id: Id,
+    payment_id: String,
+    order_id: String,
+    kind: Kind,
+    amount_paise: i64,
+    method: String,
+    captured_at: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Failed {
+    booking_id: Id,
+    code: String,
+    description: String,
+    failed_at: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OrderCreated {
+    booking_id: Id,
+    session_expires_at: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Refunded {
+    booking_id: Id,
+    payment_id: String,
+    refund_id: String,
+    amount_paise: i64,
+    status: RefundStatus,
+    at: i64,
+}
+
+impl App {
+    /// Takes events of payment. An event counts as taken once everything that follows
+    /// from it is on disk; until then it is delivered again.
+    ///
+    /// # Errors
+    /// Whatever a later delivery may mend, and an event of another shape.
+    pub async fn take_events(&self, received: &[Event]) -> Result<(), BookingError> {
+        for event in received {
+            match event.kind.as_str() {
+                "payment.captured" => self.take_captured(event).await?,
+                "payment.failed" => self.take_failed(event).await?,
+                "payment.order_created" => self.take_order_created(event).await?,
+                "payment.refunded" => self.take_refunded(event).await?,
+                other => log::warn("an event of an unknown kind was left alone", &[("kind", &other)]),
+            }
+        }
+        self.wake().await;
+        Ok(())
+    }
+
+    /// Applies a captured payment, once by its id.
+    ///
+    /// Steps: take the lease; confirm the seats; commit payment, new state, mails, and
+    /// the event as taken, in one transaction; leave the checkout to the job, which is
+    /// woken at once. A crash before the commit changes nothing that a repetition does
+    /// not bear (confirmed seats stay confirmed, and the job gives them back should the
+    /// payment never be told of again); after it, the job settles as it would anyhow.
+    /// Two deliveries at once: the lease lets one in, the other waits a moment for it, since
+    /// a client waits for the effect, and is repeated otherwise. If the
+    /// seats are gone, the same transaction cancels the booking and notes the refund,
+    /// which [`App::settle`] asks for until payment has taken it.
+    async fn take_captured(&self, event: &Event) -> Result<(), BookingError> {
+        let captured: Captured = event.data()?;
+        let payment = Payment {
+            id: captured.payment_id,
+            order_id: captured.order_id,
+            kind: captured.kind,
+            amount: Paise(captured.amount_paise),
+            method: captured.method,
+            captured_at: Timestamp::from_millis(captured.captured_at),
+        };
+        let id = captured.booking_id;
+        let lease = self.new_lease();
+        let booking = match self.lease_soon(id, &lease).await {
+            Ok(booking) => booking,
+            Err(BookingError::NotFound) => return self.take_orphan(event, id, &payment).await,
+            Err(error) => return Err(error),
+        };
+        let outcome = self.capture(event, booking, &payment, &lease).await;
+        // What is on disk is enough for the answer. The checkout is left to the job: payment
+        // waits for this answer, and calling it from here could have both wait for ever.
+        store::lease_lapse(&self.db, id, &lease, self.now()).await?;
+        outcome
+    }
+
+    async fn capture(&self, event: &Event, mut booking: Booking, payment: &Payment, lease: &Lease) -> Result<(), BookingError> {
+        if store::payment_fetch(&self.db, &payment.id).await?.is_some() {
+            return self.note_taken(event).await;
+        }
+        let now = self.now();
+        match apply_capture(&booking, payment) {
+            CaptureOutcome::Accept(next) => match self.seat(&booking).await {
+                Ok(()) => booking.accept(payment, next),
+                Err(SeatsError::Unavailable(cause)) => return Err(BookingError::Unavailable(cause)),
+                Err(_) => booking.give_back(payment, SEATS_GONE, now),
+            },
+            CaptureOutcome::GiveBack => booking.give_back(payment, WRONG_AMOUNT, now),
+            CaptureOutcome::Surplus => {
+                log::error("a booking was paid more than once: staff have to look", &[("booking", &booking.id), ("payment", &payment.id)]);
+                booking.record(payment);
+            }
+        }
+        self.db
+            .transaction(async |tx| {
+                if !events::first_time(tx, event, now).await? {
+                    return Ok(());
+                }
+                store::payment_insert(tx, booking.id, payment).await?;
+                if booking.status.is_paid() {
+                    store::failed_booking_hide(tx, booking.id, now).await?;
+                    store::invoice_issue(tx, booking.id, super::invoices::prefix(&booking), self.env.zone.financial_year(now), now).await?;
+                    self.queue(tx, &booking, &MailIntent::PaymentReceived { payment_id: payment.id.clone() }, &payment.id).await?;
+                }
+                self.save(tx, &mut booking, Some(lease)).await?;
+                match booking.status {
+                    Status::Confirmed => self.queue_confirmations(tx, &booking).await,
+                    Status::Cancelled => self.queue(tx, &booking, &MailIntent::Cancelled, &booking.version.to_string()).await,
+                    _ => Ok(()),
+                }
+            })
+            .await
+    }
+
+    /// Makes the seats the booking's for good; takes them again if its hold has run out.
+    pub(super) async fn seat(&self, booking: &Booking) -> Result<(), SeatsError> {
+        match self.peers.confirm(booking.id).await {
+            Err(SeatsError::NoHold) => {}
+            outcome => return outcome,
+        }
+        let request = super::HoldRequest {
+            booking_id: booking.id,
+            batch_id: booking.batch_id,
+            seats: booking.count(),
+            expires_at: self.now().plus(super::LEASE),
+            use_reserved: booking.admin_created,
+        };
+        self.peers.hold(&request).await?;
+        self.peers.confirm(booking.id).await
+    }
+
+    /// Money for a booking that does not exist goes back. The refund comes first: if
+    /// the event were noted first and the process died, nobody would ask for it again.
+    async fn take_orphan(&self, event: &Event, id: Id, payment: &Payment) -> Result<(), BookingError> {
+        log::error("a payment for a booking that does not exist is given back", &[("booking", &id), ("payment", &payment.id)]);
+        self.peers.refund_all(id, "There is no such booking").await?;
+        self.note_taken(event).await
+    }
+
+    async fn note_taken(&self, event: &Event) -> Result<(), BookingError> {
+        self.db.transaction(async |tx| events::first_time(tx, event, self.now()).await.map(drop)).await?;
+        Ok(())
+    }
+
+    /// A failed attempt: the booking still waits for its payment.
+    async fn take_failed(&self, event: &Event) -> Result<(), BookingError> {
+        let failed: Failed = event.data()?;
+        let at = Timestamp::from_millis(failed.failed_at);
+        let error = PaymentError { code: failed.code, description: failed.description, timestamp: at };
+        self.amend(event, failed.booking_id, async |_, booking| {
+            if booking.status != Status::PendingPayment {
+                return Ok(false);
+            }
+            booking.payment_error = Some(error);
+            if let Some(session) = &mut booking.session {
+                session.last_attempt = session.last_attempt.max(Some(at));
+            }
+            Ok(true)
+        })
+        .await
+    }
+
+    /// An order gives the customer more time. The hold is extended first: should the
+    /// process die in between, seats are held a little longer than the session lasts.
+    async fn take_order_created(&self, event: &Event) -> Result<(), BookingError> {
+        let order: OrderCreated = event.data()?;
+        let Some(until) = order.session_expires_at.map(Timestamp::from_millis) else { return self.note_taken(event).await };
+        let found = store::booking_fetch(&self.db, order.booking_id).await?;
+        let later = |booking: &Booking| {
+            booking.status == Status::PendingPayment && booking.session.as_ref().is_some_and(|session| session.expires_at < until)
+        };
+        if !found.as_ref().is_some_and(later) {
+            return self.note_taken(event).await;
+        }
+        match self.peers.extend(order.booking_id, until).await {
+            Err(SeatsError::Unavailable(cause)) => return Err(BookingError::Unavailable(cause)),
+            // Without a hold the capture takes the seats again, or the money goes back.
+            Ok(()) | Err(SeatsError::NoHold | SeatsError::SoldOut | SeatsError::Closed | SeatsError::BatchNotFound) => {}
+        }
+        self.amend(event, order.booking_id, async |_, booking| {
+            let change = later(booking);
+            if let Some(session) = booking.session.as_mut().filter(|_| change) {
+                session.expires_at = until;
+            }
+            Ok(change)
+        })
+        .await
+    }
+
+    /// Notes how a refund stands, and what that means for the booking.
+    async fn take_refunded(&self, event: &Event) -> Result<(), BookingError> {
+        let refunded: Refunded = event.data()?;
+        let at = Timestamp::from_millis(refunded.at);
+        let refund = Refund {
+            id: refunded.refund_id,
+            payment_id: refunded.payment_id,
+            amount: Paise(refunded.amount_paise),
+            status: refunded.status,
+            at,
+        };
+        self.amend(event, refunded.booking_id, async |tx, booking| {
+            store::refund_upsert(tx, booking.id, &refund).await?;
+            let (status, amount) = refund_summary(&store::refund_list(tx, booking.id).await?);
+            booking.refunded = amount;
+            if booking.status == Status::Cancelled {
+                booking.refund_status = status;
+                booking.refund_amount = amount;
+                booking.refund_date = (status == RefundStatus::Success).then_some(at);
+            }
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Changes a booking for an event, once, in one transaction. The change answers
+    /// whether there is something to store.
+    async fn amend(
+        &self,
+        event: &Event,
+        id: Id,
+        change: impl AsyncFnOnce(&cairn_shared::Tx, &mut Booking) -> Result<bool, BookingError>,
+    ) -> Result<(), BookingError> {
+        self.db
+            .transaction(async |tx| {
+                if !events::first_time(tx, event, self.now()).await? {
+                    return Ok(());
+                }
+                let Some(mut booking) = store::booking_fetch(tx, id).await? else {
+                    log::warn("an event tells of a booking that does not exist", &[("booking", &id), ("kind", &event.kind)]);
+                    return Ok(());
+                };
+                if change(tx, &mut booking).await? { self.save(tx, &mut booking, None).await } else { Ok(()) }
+            })
+            .await
+    }
+
+    /// Notes money that staff received: what was left to pay.
+    pub(super) fn offline_payment(&self, booking: &Booking) -> Option<Payment> {
+        let amount = booking.price.total - booking.paid;
+        let id = format!("offline_{}", self.env.id());
+        (amount > Paise::ZERO).then(|| Payment {
+            order_id: id.clone(),
+            id,
+            kind: Kind::Offline,
+            amount,
+            method: "Manual/Offline".into(),
+            captured_at: self.now(),
+        })
+    }
+}
+
+/// Whether two instalments were agreed and the second one is not paid.
+pub(super) fn is_first_instalment(booking: &Booking) -> bool {
+    booking.mode == PaymentMode::Partial && booking.paid < booking.price.total
+}

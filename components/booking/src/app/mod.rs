@@ -1,0 +1,253 @@
+//! Use cases of the booking service: load, decide, commit.
+//!
+//! Seats and money are other services', so a change that concerns them cannot be one
+//! transaction. Whoever makes such a change first takes the booking's *lease*. The row
+//! says what is true; a lease says that the other services may not agree with it yet.
+//! After the change [`App::settle`] has nothing to do, and the lease ends. If the
+//! process dies anywhere in between, the lease runs out and a job settles: it makes
+//! seats and checkout what the row says, each step idempotent by the booking's id.
+
+mod capture;
+mod create;
+mod expire;
+mod invoices;
+mod mails;
+mod participants;
+mod peers;
+mod read;
+mod staff;
+
+use cairn_shared::{
+    Component, Db, DbError, Env, Error, Id, Result, Sql, Timestamp, Tx,
+    config::Config,
+    events::{self, Event},
+    http::Router,
+    migrations::Migration,
+    time::MINUTE,
+};
+use serde::Serialize;
+
+pub use invoices::Seller;
+pub use mails::{Attachment, Mail, MailError, Message, Trip};
+pub use peers::{HoldRequest, NoPeers, Peers, SeatsError, Unavailable};
+pub use participants::Details;
+pub use read::{Listing, STAFF_PERMISSIONS, Setting};
+
+use crate::{
+    domain::{Booking, ParticipantsError},
+    store::{self, Lease, Saved},
+};
+
+/// How long a change may take before others take the booking over, in ms. No request
+/// is allowed to run for that long.
+const LEASE: i64 = MINUTE;
+
+/// How often, and how many ms apart, a booking that somebody else has is asked for again.
+const LEASE_TRIES_MAX: u32 = 30;
+const LEASE_RETRY: u64 = 50;
+
+/// Sends queued mails.
+pub const MAILS_PATH: &str = "/_jobs/mails";
+
+/// Settles bookings whose lease has run out.
+pub const SETTLE_PATH: &str = "/_jobs/settle";
+
+pub struct App {
+    pub db: Db,
+    pub env: Env,
+    pub peers: Box<dyn Peers>,
+    /// Who issues the invoices.
+    pub seller: Seller,
+}
+
+const VARIABLES: &[&str] = &["seller_legal_name", "seller_gstin", "seller_address", "seller_phone", "seller_email", "site_name"];
+
+impl App {
+    /// # Errors
+    /// One message that names everything that is wrong with the configuration.
+    pub fn new(config: Config, db: Db, env: Env, peers: Box<dyn Peers>) -> Result<Self, String> {
+        let site_name = config.optional("site_name").unwrap_or_else(|| "Cairn".into());
+        let seller = Seller {
+            legal_name: config.optional("seller_legal_name").unwrap_or_else(|| site_name.clone()),
+            trade_name: site_name,
+            gstin: config.optional("seller_gstin"),
+            address: config.optional("seller_address"),
+            phone: config.optional("seller_phone"),
+            email: config.optional("seller_email"),
+        };
+        config.finish()?;
+        Ok(Self { db, env, peers, seller })
+    }
+}
+
+impl Component for App {
+    const NAME: &'static str = "booking";
+    const MIGRATIONS: &'static [Migration] = cairn_shared::migrations!["0001_bookings"];
+    const JOBS: &'static [&'static str] = &[events::RELAY_PATH, crate::http::EXPIRE_PATH, MAILS_PATH];
+    const VARIABLES: &'static [&'static str] = VARIABLES;
+
+    fn load(config: Config, db: Db, env: Env) -> Result<Self, String> {
+        #[cfg(target_family = "wasm")]
+        let peers = Box::new(crate::rpc::Links);
+        #[cfg(not(target_family = "wasm"))]
+        let peers = Box::new(NoPeers);
+        Self::new(config, db, env, peers)
+    }
+
+    fn db(&self) -> &Db {
+        &self.db
+    }
+
+    fn env(&self) -> &Env {
+        &self.env
+    }
+
+    fn routes() -> Router<Self> {
+        crate::http::routes()
+    }
+}
+
+/// Why something cannot be done with a booking.
+#[derive(Debug)]
+pub enum BookingError {
+    NotFound,
+    /// The caller may not, in the words of the endpoint.
+    Forbidden(&'static str),
+    InvalidStatus,
+    /// Its seats were sold to others.
+    BatchFull,
+    BatchClosed,
+    /// Money went back, so it cannot live again.
+    Refunded,
+    Participants(ParticipantsError),
+    /// Somebody else is changing it.
+    Busy,
+    Unavailable(String),
+    Failed(Error),
+}
+
+impl From<DbError> for BookingError {
+    fn from(error: DbError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<Error> for BookingError {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Unavailable> for BookingError {
+    fn from(Unavailable(cause): Unavailable) -> Self {
+        Self::Unavailable(cause)
+    }
+}
+
+/// What `booking.changed` tells.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BookingChanged<'a> {
+    booking_id: Id,
+    user_id: Id,
+    user_name: &'a str,
+    trek_id: Id,
+    trek_name: &'a str,
+    batch_id: Id,
+    status: &'static str,
+    number_of_participants: u32,
+    total_paise: i64,
+    paid_paise: i64,
+    refunded_paise: i64,
+    /// Instant in ms.
+    created_at: i64,
+    version: i64,
+}
+
+impl App {
+    fn now(&self) -> Timestamp {
+        self.env.now()
+    }
+
+    fn new_lease(&self) -> Lease {
+        Lease { token: self.env.id().to_string(), until: self.now().plus(LEASE) }
+    }
+
+    /// Tells the others of a booking as it is now, in the transaction that changed it.
+    async fn tell(&self, tx: &Tx, booking: &Booking) -> Result<()> {
+        let data = BookingChanged {
+            booking_id: booking.id,
+            user_id: booking.user.id,
+            user_name: &booking.user.name,
+            trek_id: booking.trek_id,
+            trek_name: &booking.trek_name,
+            batch_id: booking.batch_id,
+            status: booking.status.as_str(),
+            number_of_participants: booking.count(),
+            total_paise: booking.price.total.0,
+            paid_paise: booking.paid.0,
+            refunded_paise: booking.refunded.0,
+            created_at: booking.created_at.millis(),
+            version: booking.version,
+        };
+        events::emit(tx, &Event::new(&self.env, "booking.changed", booking.id, &data)?, &["admin"]).await
+    }
+
+    /// Stores a changed booking and tells the others, in one transaction.
+    async fn save(&self, tx: &Tx, booking: &mut Booking, lease: Option<&Lease>) -> Result<(), BookingError> {
+        match store::booking_save(tx, booking, lease, self.now()).await? {
+            Saved::Yes => Ok(self.tell(tx, booking).await?),
+            Saved::Outdated => Err(BookingError::Busy),
+        }
+    }
+
+    /// Has events and mails sent, and what was left settled, in the background.
+    async fn wake(&self) {
+        self.env.wake_relay().await;
+        self.env.upstream.wake(self.env.service, SETTLE_PATH).await;
+        self.env.upstream.wake(self.env.service, MAILS_PATH).await;
+    }
+
+    /// Takes the lease on a booking.
+    async fn lease(&self, id: Id, lease: &Lease) -> Result<Booking, BookingError> {
+        let taken = self.db.transaction(async |tx| store::lease_take(tx, id, lease, self.now()).await).await?;
+        match taken {
+            Some(booking) => Ok(booking),
+            None if store::booking_fetch(&self.db, id).await?.is_some() => Err(BookingError::Busy),
+            None => Err(BookingError::NotFound),
+        }
+    }
+
+    /// As [`App::lease`], waiting a moment for whoever has the booking now.
+    async fn lease_soon(&self, id: Id, lease: &Lease) -> Result<Booking, BookingError> {
+        for _ in 0..LEASE_TRIES_MAX {
+            match self.lease(id, lease).await {
+                Err(BookingError::Busy) => cairn_shared::time::sleep(LEASE_RETRY).await,
+                outcome => return outcome,
+            }
+        }
+        Err(BookingError::Busy)
+    }
+
+    /// The id that a path names: an id, or for staff a code.
+    ///
+    /// # Errors
+    /// [`BookingError::NotFound`] when it names nothing.
+    pub async fn resolve(&self, text: &str, staff: bool) -> Result<Id, BookingError> {
+        if let Ok(id) = text.parse() {
+            return Ok(id);
+        }
+        let code = text.strip_prefix("BT").filter(|code| staff && code.len() == 8);
+        let Some(code) = code else { return Err(BookingError::NotFound) };
+        store::booking_id_by_code(&self.db, code).await?.ok_or(BookingError::NotFound)
+    }
+
+    /// A booking that people may know of.
+    ///
+    /// # Errors
+    /// [`BookingError::NotFound`] also for one that expired or was never finished.
+    pub async fn visible(&self, sql: &impl Sql, id: Id) -> Result<Booking, BookingError> {
+        let found = store::booking_fetch(sql, id).await?;
+        found.filter(|booking| booking.is_visible(self.now())).ok_or(BookingError::NotFound)
+    }
+}

@@ -1,0 +1,127 @@
+//! The other services, as far as booking needs them.
+
+use cairn_shared::{Id, Paise, Timestamp, async_trait};
+
+use super::{Mail, MailError};
+use crate::domain::{Batch, CreateError, Payable, Quote, Terms, TrekSummary};
+
+/// A service did not answer. Whether it did something is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unavailable(pub String);
+
+/// Seats to hold under a booking's id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldRequest {
+    pub booking_id: Id,
+    pub batch_id: Id,
+    pub seats: u32,
+    pub expires_at: Timestamp,
+    /// Staff may also sell reserved seats.
+    pub use_reserved: bool,
+}
+
+/// Why seats are not had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SeatsError {
+    BatchNotFound,
+    SoldOut,
+    Closed,
+    NoHold,
+    Unavailable(String),
+}
+
+/// What other services do for booking. Every call may be repeated.
+#[async_trait(?Send)]
+pub trait Peers {
+    async fn fill_phone(&self, user_id: Id, phone: &str) -> Result<(), Unavailable>;
+
+    async fn trek_terms(&self, id: Id) -> Result<Option<Terms>, Unavailable>;
+    async fn trek_summaries(&self, ids: &[Id]) -> Result<Vec<TrekSummary>, Unavailable>;
+
+    async fn batch(&self, id: Id) -> Result<Option<Batch>, Unavailable>;
+    async fn batches(&self, ids: &[Id]) -> Result<Vec<Batch>, Unavailable>;
+    async fn batches_of_treks(&self, trek_ids: &[Id]) -> Result<Vec<Batch>, Unavailable>;
+
+    async fn hold(&self, request: &HoldRequest) -> Result<(), SeatsError>;
+    async fn extend(&self, booking_id: Id, expires_at: Timestamp) -> Result<(), SeatsError>;
+    async fn confirm(&self, booking_id: Id) -> Result<(), SeatsError>;
+    async fn release(&self, booking_id: Id) -> Result<(), SeatsError>;
+
+    /// A promo code on an order value before tax, for a booking that may hold a use already.
+    async fn quote(&self, code: &str, trek_id: Id, order_value: Paise, booking_id: Option<Id>) -> Result<Quote, CreateError>;
+    async fn open(&self, payable: &Payable) -> Result<(), CreateError>;
+    async fn close(&self, booking_id: Id) -> Result<(), Unavailable>;
+    async fn refund_all(&self, booking_id: Id, reason: &str) -> Result<(), Unavailable>;
+
+    async fn mail(&self, mail: &Mail) -> Result<(), MailError>;
+}
+
+/// Where nobody can be reached: every call answers that.
+pub struct NoPeers;
+
+fn nobody() -> String {
+    "there are no other services here".to_owned()
+}
+
+#[async_trait(?Send)]
+impl Peers for NoPeers {
+    async fn fill_phone(&self, _: Id, _: &str) -> Result<(), Unavailable> {
+        Err(Unavailable(nobody()))
+    }
+
+    async fn trek_terms(&self, _: Id) -> Result<Option<Terms>, Unavailable> {
+        Err(Unavailable(nobody()))
+    }
+
+    async fn trek_summaries(&self, _: &[Id]) -> Result<Vec<TrekSummary>, Unavailable> {
+        Err(Unavailable(nobody()))
+    }
+
+    async fn batch(&self, _: Id) -> Result<Option<Batch>, Unavailable> {
+        Err(Unavailable(nobody()))
+    }
+
+    async fn batches(&self, _: &[Id]) -> Result<Vec<Batch>, Unavailable> {
+        Err(Unavailable(nobody()))
+    }
+
+    async fn batches_of_treks(&self, _: &[Id]) -> Result<Vec<Batch>, Unavailable> {
+        Err(Unavailable(nobody()))
+    }
+
+    async fn hold(&self, _: &HoldRequest) -> Result<(), SeatsError> {
+        Err(SeatsError::Unavailable(nobody()))
+    }
+
+    async fn extend(&self, _: Id, _: Timestamp) -> Result<(), SeatsError> {
+        Err(SeatsError::Unavailable(nobody()))
+    }
+
+    async fn confirm(&self, _: Id) -> Result<(), SeatsError> {
+        Err(SeatsError::Unavailable(nobody()))
+    }
+
+    async fn release(&self, _: Id) -> Result<(), SeatsError> {
+        Err(SeatsError::Unavailable(nobody()))
+    }
+
+    async fn quote(&self, _: &str, _: Id, _: Paise, _: Option<Id>) -> Result<Quote, CreateError> {
+        Err(CreateError::Unavailable(nobody()))
+    }
+
+    async fn open(&self, _: &Payable) -> Result<(), CreateError> {
+        Err(CreateError::Unavailable(nobody()))
+    }
+
+    async fn close(&self, _: Id) -> Result<(), Unavailable> {
+        Err(Unavailable(nobody()))
+    }
+
+    async fn refund_all(&self, _: Id, _: &str) -> Result<(), Unavailable> {
+        Err(Unavailable(nobody()))
+    }
+
+    async fn mail(&self, _: &Mail) -> Result<(), MailError> {
+        Err(MailError::Unavailable(nobody()))
+    }
+}

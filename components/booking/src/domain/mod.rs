@@ -1,0 +1,143 @@
+//! The rules of booking: no async, no I/O, no clock. `now` and ids are arguments.
+
+mod booking;
+mod creation;
+mod participant;
+mod payment;
+mod price;
+mod refund;
+mod status;
+
+pub use booking::{
+    AddOnLine, Booking, CancellationRequest, CancelledBy, Contact, EmergencyContact, PartialPayment, PaymentError, PaymentMode,
+    PromoUse, RefundStatus, RefundType, Remark, Session, User,
+};
+pub use creation::{CreateError, Displayed, Draft, NewBooking, Quote, Sale, draft, participants_max, priced, sellable};
+pub use participant::{Participant, ParticipantInput, ParticipantsError, merge_participants};
+pub use payment::{CaptureOutcome, Kind, Payable, Payment, Refund, apply_capture, payable, refund_summary};
+pub use price::{Breakdown, DiscountType, Instalments, add_ons_total, instalments, price};
+pub use refund::{RefundPolicy, refund_for_shares, refund_policy};
+pub use status::{StaffMove, Status, days_until, staff_move};
+
+use cairn_shared::{BasisPoints, Id, Paise, Timestamp};
+
+/// How the sale of a trek is taxed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GstType {
+    /// Contained in the price.
+    Included,
+    /// Added to the price.
+    Excluded,
+}
+
+/// Who bears the payment provider's charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GatewayType {
+    Customer,
+    /// The operator.
+    Own,
+}
+
+/// An optional service offered with a trek.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddOn {
+    pub name: String,
+    /// Per participant.
+    pub price: Paise,
+    pub enabled: bool,
+}
+
+/// How the first instalment is reckoned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InitialAmount {
+    /// Per participant.
+    Fixed(Paise),
+    /// Of the total.
+    Percentage(BasisPoints),
+}
+
+/// The offer to pay in two instalments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartialTerms {
+    pub enabled: bool,
+    pub initial: InitialAmount,
+    /// Days before the start on which the balance is due.
+    pub due_days: u32,
+    pub auto_cancel: bool,
+}
+
+/// A question that a trek asks of every participant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomField {
+    pub name: String,
+    pub required: bool,
+}
+
+/// What the sale of a trek depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    pub id: Id,
+    pub name: String,
+    pub enabled: bool,
+    /// Sold only through a link of its own.
+    pub custom: bool,
+    pub add_ons: Vec<AddOn>,
+    pub gst: BasisPoints,
+    pub gst_type: GstType,
+    pub gateway: BasisPoints,
+    pub gateway_type: GatewayType,
+    pub partial: PartialTerms,
+    pub custom_fields: Vec<CustomField>,
+}
+
+/// A trek as lists name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrekSummary {
+    pub id: Id,
+    pub name: String,
+    pub image: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchStatus {
+    Upcoming,
+    Ongoing,
+    Completed,
+    Cancelled,
+}
+
+impl BatchStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Upcoming => "upcoming",
+            Self::Ongoing => "ongoing",
+            Self::Completed => "completed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Dates on which a trek runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    pub id: Id,
+    pub trek_id: Id,
+    pub start: Timestamp,
+    pub end: Timestamp,
+    /// Per participant.
+    pub price: Paise,
+    pub max_participants: u32,
+    /// Seats that only staff may sell.
+    pub reserved_slots: u32,
+    pub taken: u32,
+    pub status: BatchStatus,
+}
+
+impl Batch {
+    /// Seats the public may still book.
+    pub fn free(&self) -> u32 {
+        self.max_participants.saturating_sub(self.reserved_slots).saturating_sub(self.taken)
+    }
+}

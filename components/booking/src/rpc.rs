@@ -1,0 +1,281 @@
+//! The other services by their WIT interfaces.
+
+use cairn_shared::{BasisPoints, Id, Paise, Timestamp, async_trait};
+
+use crate::{
+    app::{HoldRequest, Mail, MailError, Message, Peers, SeatsError, Trip, Unavailable},
+    domain::{
+        AddOn, Batch, BatchStatus, CreateError, CustomField, DiscountType, GatewayType, GstType, InitialAmount, Kind, PartialTerms, Payable,
+        Quote, Terms, TrekSummary,
+    },
+    shell::bindings::cairn::{
+        batch::{schedule, seats, types as batch_types},
+        notification::mail,
+        payment::{checkout, promos},
+        trek::catalogue,
+        user::accounts,
+    },
+};
+
+/// The components beside this one, through the host.
+pub struct Links;
+
+fn texts(ids: &[Id]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
+}
+
+/// An id from another service. One that is none is that service's fault.
+fn id(text: &str) -> Result<Id, Unavailable> {
+    text.parse().map_err(|error| Unavailable(format!("\u{201c}{text}\u{201d} in an answer: {error}")))
+}
+
+fn paise(amount: i64) -> Paise {
+    Paise(amount)
+}
+
+fn terms(terms: catalogue::Terms) -> Result<Terms, Unavailable> {
+    let partial = terms.partial_payment;
+    Ok(Terms {
+        id: id(&terms.id)?,
+        name: terms.name,
+        enabled: terms.enabled,
+        custom: terms.custom,
+        add_ons: terms.add_ons.into_iter().map(|a| AddOn { name: a.name, price: paise(a.price), enabled: a.enabled }).collect(),
+        gst: BasisPoints(terms.gst.into()),
+        gst_type: match terms.gst_type {
+            catalogue::GstType::Included => GstType::Included,
+            catalogue::GstType::Excluded => GstType::Excluded,
+        },
+        gateway: BasisPoints(terms.gateway.into()),
+        gateway_type: match terms.gateway_type {
+            catalogue::GatewayType::Customer => GatewayType::Customer,
+            catalogue::GatewayType::Operator => GatewayType::Own,
+        },
+        partial: PartialTerms {
+            enabled: partial.enabled,
+            initial: match partial.amount_type {
+                catalogue::AmountType::Fixed => InitialAmount::Fixed(paise(partial.amount)),
+                catalogue::AmountType::Percentage => InitialAmount::Percentage(BasisPoints(partial.amount)),
+            },
+            due_days: partial.final_payment_due_days,
+            auto_cancel: partial.auto_cancel_on_due_date,
+        },
+        custom_fields: terms.custom_fields.into_iter().map(|f| CustomField { name: f.name, required: f.required }).collect(),
+    })
+}
+
+fn batch(batch: batch_types::Batch) -> Result<Batch, Unavailable> {
+    Ok(Batch {
+        id: id(&batch.id)?,
+        trek_id: id(&batch.trek_id)?,
+        start: Timestamp::from_millis(batch.start_date),
+        end: Timestamp::from_millis(batch.end_date),
+        price: paise(batch.price),
+        max_participants: batch.max_participants,
+        reserved_slots: batch.reserved_slots,
+        taken: batch.taken,
+        status: match batch.status {
+            batch_types::Status::Upcoming => BatchStatus::Upcoming,
+            batch_types::Status::Ongoing => BatchStatus::Ongoing,
+            batch_types::Status::Completed => BatchStatus::Completed,
+            batch_types::Status::Cancelled => BatchStatus::Cancelled,
+        },
+    })
+}
+
+fn seats_error(error: seats::Error) -> SeatsError {
+    match error {
+        seats::Error::BatchNotFound => SeatsError::BatchNotFound,
+        seats::Error::SoldOut(_) => SeatsError::SoldOut,
+        seats::Error::Closed => SeatsError::Closed,
+        seats::Error::NoHold => SeatsError::NoHold,
+        seats::Error::Invalid(problem) => SeatsError::Unavailable(format!("seats refused the request: {problem}")),
+        seats::Error::Unavailable(cause) => SeatsError::Unavailable(cause),
+    }
+}
+
+fn promo_error(error: promos::Error) -> CreateError {
+    match error {
+        promos::Error::InvalidCode => CreateError::PromoInvalid,
+        promos::Error::Expired => CreateError::PromoExpired,
+        promos::Error::UsedUp => CreateError::PromoUsedUp,
+        promos::Error::BelowMinimum(amount) => CreateError::PromoBelowMinimum(paise(amount)),
+        promos::Error::NotApplicable => CreateError::PromoNotApplicable,
+        promos::Error::Unavailable(cause) => CreateError::Unavailable(cause),
+    }
+}
+
+fn checkout_error(error: checkout::Error) -> CreateError {
+    match error {
+        checkout::Error::Promo(error) => promo_error(error),
+        checkout::Error::Invalid(problem) => CreateError::Unavailable(format!("checkout refused the request: {problem}")),
+        checkout::Error::Unavailable(cause) => CreateError::Unavailable(cause),
+    }
+}
+
+fn schedule_error(error: schedule::Error) -> Unavailable {
+    match error {
+        schedule::Error::NotFound => Unavailable("a list of batches was not found".into()),
+        schedule::Error::Unavailable(cause) => Unavailable(cause),
+    }
+}
+
+fn trip(trip: &Trip) -> mail::Trip {
+    mail::Trip {
+        booking_id: trip.booking_id.to_string(),
+        booking_code: trip.booking_code.clone(),
+        trek_name: trip.trek_name.clone(),
+        start_date: trip.start.millis(),
+        end_date: trip.end.millis(),
+        participants: trip.participants.clone(),
+    }
+}
+
+fn message(message: &Message) -> mail::Message {
+    match message {
+        Message::PaymentReceived { trip: about, amount, remaining, due, method, payment_id } => {
+            mail::Message::PaymentReceived(mail::PaymentReceived {
+                trip: trip(about),
+                amount: amount.0,
+                remaining: remaining.0,
+                due_date: due.map(Timestamp::millis),
+                method: method.clone(),
+                payment_id: payment_id.clone(),
+            })
+        }
+        Message::BookingConfirmed { trip: about, total, requests } => mail::Message::BookingConfirmed(mail::BookingConfirmed {
+            trip: trip(about),
+            total: total.map(|total| total.0),
+            requests: requests.clone(),
+        }),
+        Message::BookingCancelled { trip: about, refund, reason } => mail::Message::BookingCancelled(mail::BookingReleased {
+            trip: trip(about),
+            refund: refund.0,
+            reason: reason.clone(),
+        }),
+        Message::Invoice(about) => mail::Message::Invoice(trip(about)),
+    }
+}
+
+#[async_trait(?Send)]
+impl Peers for Links {
+    async fn fill_phone(&self, user_id: Id, phone: &str) -> Result<(), Unavailable> {
+        accounts::fill_phone(user_id.to_string(), phone.to_owned()).await.map_err(|error| Unavailable(error.to_string()))
+    }
+
+    async fn trek_terms(&self, id: Id) -> Result<Option<Terms>, Unavailable> {
+        match catalogue::get_terms(id.to_string()).await {
+            Ok(found) => terms(found).map(Some),
+            Err(catalogue::Error::NotFound) => Ok(None),
+            Err(catalogue::Error::Unavailable(cause)) => Err(Unavailable(cause)),
+        }
+    }
+
+    async fn trek_summaries(&self, ids: &[Id]) -> Result<Vec<TrekSummary>, Unavailable> {
+        let found = catalogue::list_summaries(texts(ids)).await.map_err(|error| Unavailable(error.to_string()))?;
+        found.into_iter().map(|trek| Ok(TrekSummary { id: id(&trek.id)?, name: trek.name, image: trek.image })).collect()
+    }
+
+    async fn batch(&self, id: Id) -> Result<Option<Batch>, Unavailable> {
+        match schedule::get(id.to_string()).await {
+            Ok(found) => batch(found).map(Some),
+            Err(schedule::Error::NotFound) => Ok(None),
+            Err(schedule::Error::Unavailable(cause)) => Err(Unavailable(cause)),
+        }
+    }
+
+    async fn batches(&self, ids: &[Id]) -> Result<Vec<Batch>, Unavailable> {
+        let found = schedule::list_batches(texts(ids)).await.map_err(schedule_error)?;
+        found.into_iter().map(batch).collect()
+    }
+
+    async fn batches_of_treks(&self, trek_ids: &[Id]) -> Result<Vec<Batch>, Unavailable> {
+        let found = schedule::list_of_treks(texts(trek_ids)).await.map_err(schedule_error)?;
+        found.into_iter().map(batch).collect()
+    }
+
+    async fn hold(&self, request: &HoldRequest) -> Result<(), SeatsError> {
+        let request = seats::HoldRequest {
+            key: request.booking_id.to_string(),
+            batch_id: request.batch_id.to_string(),
+            seats: request.seats,
+            expires_at: request.expires_at.millis(),
+            use_reserved: request.use_reserved,
+        };
+        seats::hold(request).await.map(drop).map_err(seats_error)
+    }
+
+    async fn extend(&self, booking_id: Id, expires_at: Timestamp) -> Result<(), SeatsError> {
+        seats::extend(booking_id.to_string(), expires_at.millis()).await.map_err(seats_error)
+    }
+
+    async fn confirm(&self, booking_id: Id) -> Result<(), SeatsError> {
+        seats::confirm(booking_id.to_string()).await.map_err(seats_error)
+    }
+
+    async fn release(&self, booking_id: Id) -> Result<(), SeatsError> {
+        seats::release(booking_id.to_string()).await.map_err(seats_error)
+    }
+
+    async fn quote(&self, code: &str, trek_id: Id, order_value: Paise, booking_id: Option<Id>) -> Result<Quote, CreateError> {
+        let booking_id = booking_id.map(|id| id.to_string());
+        let promo = promos::quote(code.to_owned(), trek_id.to_string(), order_value.0, booking_id).await.map_err(promo_error)?;
+        Ok(Quote {
+            id: id(&promo.id)?,
+            code: promo.code,
+            discount_type: match promo.discount_type {
+                promos::DiscountType::Percentage => DiscountType::Percentage,
+                promos::DiscountType::Fixed => DiscountType::Fixed,
+            },
+            discount_value: promo.discount_value,
+            discount: paise(promo.discount),
+        })
+    }
+
+    async fn open(&self, payable: &Payable) -> Result<(), CreateError> {
+        let kind = match payable.kind {
+            Kind::Full => checkout::Kind::Full,
+            Kind::Initial => checkout::Kind::Initial,
+            Kind::Balance => checkout::Kind::Balance,
+            Kind::Offline => return Err(CreateError::Unavailable("an offline payment has no checkout".into())),
+        };
+        let payable = checkout::Payable {
+            booking_id: payable.booking_id.to_string(),
+            user_id: payable.user_id.to_string(),
+            trek_name: payable.trek_name.clone(),
+            kind,
+            amount: payable.amount.0,
+            expires_at: payable.expires_at.map(Timestamp::millis),
+            promo_code: payable.promo_code.clone(),
+            order_value: payable.order_value.0,
+            trek_id: payable.trek_id.to_string(),
+        };
+        checkout::open(payable).await.map_err(checkout_error)
+    }
+
+    async fn close(&self, booking_id: Id) -> Result<(), Unavailable> {
+        checkout::close(booking_id.to_string()).await.map_err(|error| Unavailable(error.to_string()))
+    }
+
+    async fn refund_all(&self, booking_id: Id, reason: &str) -> Result<(), Unavailable> {
+        checkout::refund_all(booking_id.to_string(), reason.to_owned()).await.map_err(|error| Unavailable(error.to_string()))
+    }
+
+    async fn mail(&self, sent: &Mail) -> Result<(), MailError> {
+        let attachments = sent.attachments.iter().map(|attachment| mail::Attachment {
+            file_name: attachment.file_name.clone(),
+            content_type: attachment.content_type.to_owned(),
+            content: attachment.content.clone(),
+        });
+        let envelope = mail::Envelope {
+            key: sent.key.clone(),
+            to: mail::Recipient { name: sent.name.clone(), email: sent.email.clone() },
+            message: message(&sent.message),
+            attachments: attachments.collect(),
+        };
+        mail::enqueue(envelope).await.map_err(|error| match error {
+            mail::Error::Invalid(problem) => MailError::Invalid(problem),
+            mail::Error::Unavailable(cause) => MailError::Unavailable(cause),
+        })
+    }
+}

@@ -1,0 +1,458 @@
+//! A booking service with hand-made peers that remember, refuse and stop on demand.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    rc::Rc,
+};
+
+use cairn_booking::{
+    app::{App, HoldRequest, Mail, MailError, Peers, SeatsError, Unavailable},
+    domain::{
+        AddOn, Batch, BatchStatus, CreateError, DiscountType, GatewayType, GstType, InitialAmount, Kind, PartialTerms, Payable,
+        Quote, Terms, TrekSummary,
+    },
+};
+use cairn_shared::{
+    BasisPoints, Db, Env, Id, Paise, Sql, Timestamp, async_trait,
+    component::{self, Component},
+    config::Config,
+    http::{Request, Response},
+    identity::{CALLER_HEADER, Caller, Group, Identity, Role},
+    params,
+    time::{DAY, MINUTE},
+    upstream::Unreachable,
+};
+use serde_json::{Value, json};
+
+pub const NOW: i64 = 1_790_000_000_000;
+
+/// A hold: seats, and until when; none: for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    pub batch: Id,
+    pub seats: u32,
+    pub until: Option<Timestamp>,
+}
+
+/// What the peers know.
+pub struct Outside {
+    pub clock: Rc<Cell<i64>>,
+    pub terms: RefCell<Option<Terms>>,
+    pub batches: RefCell<Vec<Batch>>,
+    pub holds: RefCell<BTreeMap<Id, Hold>>,
+    pub payables: RefCell<BTreeMap<Id, Payable>>,
+    pub promo_error: RefCell<Option<CreateError>>,
+    /// Refused when the promo use is to be reserved.
+    pub open_error: RefCell<Option<CreateError>>,
+    /// Whether `open_error` is for one call alone.
+    pub refuse_open_once: Cell<bool>,
+    pub refunds: RefCell<Vec<(Id, String)>>,
+    pub mails: RefCell<Vec<Mail>>,
+    pub phones: RefCell<Vec<String>>,
+    /// Names of all calls.
+    pub calls: RefCell<Vec<&'static str>>,
+    /// After so many more calls that change something, nobody answers any more.
+    pub stop_after: Cell<Option<u32>>,
+    /// Whether the call that stops takes effect although its answer is lost.
+    pub lost_answer: Cell<bool>,
+}
+
+impl Outside {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.clock.get())
+    }
+
+    /// Ok: go on. Err(true): take effect, but answer nothing; Err(false): nothing.
+    fn call(&self, name: &'static str) -> Result<(), bool> {
+        self.calls.borrow_mut().push(name);
+        match self.stop_after.get() {
+            None => Ok(()),
+            Some(0) => {
+                let effect = self.lost_answer.replace(false);
+                Err(effect)
+            }
+            Some(left) => {
+                self.stop_after.set(Some(left - 1));
+                Ok(())
+            }
+        }
+    }
+
+    pub fn taken(&self, batch: Id) -> u32 {
+        let live = |hold: &&Hold| hold.batch == batch && hold.until.is_none_or(|until| until > self.now());
+        self.holds.borrow().values().filter(live).map(|hold| hold.seats).sum()
+    }
+
+    fn view(&self, batch: &Batch) -> Batch {
+        Batch { taken: batch.taken + self.taken(batch.id), ..batch.clone() }
+    }
+
+    fn free_without(&self, batch: Id, key: Id, use_reserved: bool) -> Option<u32> {
+        let own = self.holds.borrow().get(&key).filter(|hold| hold.until.is_none_or(|until| until > self.now())).map_or(0, |hold| hold.seats);
+        let batches = self.batches.borrow();
+        let found = batches.iter().find(|b| b.id == batch)?;
+        let reserved = if use_reserved { 0 } else { found.reserved_slots };
+        Some((found.max_participants + own).saturating_sub(reserved + found.taken + self.taken(batch)))
+    }
+}
+
+/// The peers as the service calls them.
+pub struct Fake(pub Rc<Outside>);
+
+fn silent() -> String {
+    "does not answer".into()
+}
+
+impl Fake {
+    fn seats(&self, name: &'static str, effect: impl FnOnce() -> Result<(), SeatsError>) -> Result<(), SeatsError> {
+        match self.0.call(name) {
+            Ok(()) => effect(),
+            Err(true) => {
+                let _lost = effect();
+                Err(SeatsError::Unavailable(silent()))
+            }
+            Err(false) => Err(SeatsError::Unavailable(silent())),
+        }
+    }
+
+    fn plain(&self, name: &'static str, effect: impl FnOnce()) -> Result<(), Unavailable> {
+        let called = self.0.call(name);
+        if called != Err(false) {
+            effect();
+        }
+        called.map_err(|_| Unavailable(silent()))
+    }
+}
+
+#[async_trait(?Send)]
+impl Peers for Fake {
+    async fn fill_phone(&self, _: Id, phone: &str) -> Result<(), Unavailable> {
+        self.0.phones.borrow_mut().push(phone.to_owned());
+        Ok(())
+    }
+
+    async fn trek_terms(&self, id: Id) -> Result<Option<Terms>, Unavailable> {
+        Ok(self.0.terms.borrow().clone().filter(|terms| terms.id == id))
+    }
+
+    async fn trek_summaries(&self, ids: &[Id]) -> Result<Vec<TrekSummary>, Unavailable> {
+        let terms = self.0.terms.borrow();
+        Ok(terms.iter().filter(|t| ids.contains(&t.id)).map(|t| TrekSummary { id: t.id, name: t.name.clone(), image: Some("/t.webp".into()) }).collect())
+    }
+
+    async fn batch(&self, id: Id) -> Result<Option<Batch>, Unavailable> {
+        Ok(self.0.batches.borrow().iter().find(|batch| batch.id == id).map(|batch| self.0.view(batch)))
+    }
+
+    async fn batches(&self, ids: &[Id]) -> Result<Vec<Batch>, Unavailable> {
+        Ok(self.0.batches.borrow().iter().filter(|batch| ids.contains(&batch.id)).map(|batch| self.0.view(batch)).collect())
+    }
+
+    async fn batches_of_treks(&self, ids: &[Id]) -> Result<Vec<Batch>, Unavailable> {
+        Ok(self.0.batches.borrow().iter().filter(|batch| ids.contains(&batch.trek_id)).map(|batch| self.0.view(batch)).collect())
+    }
+
+    async fn hold(&self, request: &HoldRequest) -> Result<(), SeatsError> {
+        self.seats("hold", || {
+            let free = self.0.free_without(request.batch_id, request.booking_id, request.use_reserved).ok_or(SeatsError::BatchNotFound)?;
+            if request.seats > free {
+                return Err(SeatsError::SoldOut);
+            }
+            let mut holds = self.0.holds.borrow_mut();
+            let confirmed = holds.get(&request.booking_id).is_some_and(|hold| hold.until.is_none());
+            let until = (!confirmed).then_some(request.expires_at);
+            holds.insert(request.booking_id, Hold { batch: request.batch_id, seats: request.seats, until });
+            Ok(())
+        })
+    }
+
+    async fn extend(&self, id: Id, until: Timestamp) -> Result<(), SeatsError> {
+        self.seats("extend", || {
+            let mut holds = self.0.holds.borrow_mut();
+            let hold = holds.get_mut(&id).ok_or(SeatsError::NoHold)?;
+            hold.until = hold.until.map(|_| until);
+            Ok(())
+        })
+    }
+
+    async fn confirm(&self, id: Id) -> Result<(), SeatsError> {
+        self.seats("confirm", || {
+            let hold = *self.0.holds.borrow().get(&id).ok_or(SeatsError::NoHold)?;
+            if self.0.free_without(hold.batch, id, false).is_none_or(|free| free < hold.seats) {
+                return Err(SeatsError::SoldOut);
+            }
+            self.0.holds.borrow_mut().insert(id, Hold { until: None, ..hold });
+            Ok(())
+        })
+    }
+
+    async fn release(&self, id: Id) -> Result<(), SeatsError> {
+        self.seats("release", || {
+            self.0.holds.borrow_mut().remove(&id);
+            Ok(())
+        })
+    }
+
+    async fn quote(&self, code: &str, _: Id, value: Paise, _: Option<Id>) -> Result<Quote, CreateError> {
+        match self.0.promo_error.borrow().clone() {
+            Some(error) => Err(error),
+            None => Ok(Quote {
+                id: Id::derive(&["promo"]),
+                code: code.to_uppercase(),
+                discount_type: DiscountType::Percentage,
+                discount_value: 1_000,
+                discount: value.share(BasisPoints(1_000)),
+            }),
+        }
+    }
+
+    async fn open(&self, payable: &Payable) -> Result<(), CreateError> {
+        let refusal = self.0.open_error.borrow().clone();
+        if self.0.refuse_open_once.replace(false) {
+            *self.0.open_error.borrow_mut() = None;
+        }
+        let effect = || match refusal.clone() {
+            Some(error) => Err(error),
+            None => {
+                self.0.payables.borrow_mut().insert(payable.booking_id, payable.clone());
+                Ok(())
+            }
+        };
+        match self.0.call("open") {
+            Ok(()) => effect(),
+            Err(lost) => {
+                if lost {
+                    let _lost = effect();
+                }
+                Err(CreateError::Unavailable(silent()))
+            }
+        }
+    }
+
+    async fn close(&self, id: Id) -> Result<(), Unavailable> {
+        self.plain("close", || drop(self.0.payables.borrow_mut().remove(&id)))
+    }
+
+    async fn refund_all(&self, id: Id, reason: &str) -> Result<(), Unavailable> {
+        self.plain("refund_all", || {
+            let mut refunds = self.0.refunds.borrow_mut();
+            if !refunds.iter().any(|(refunded, _)| *refunded == id) {
+                refunds.push((id, reason.to_owned()));
+            }
+        })
+    }
+
+    async fn mail(&self, mail: &Mail) -> Result<(), MailError> {
+        match self.0.call("mail") {
+            Ok(()) => {
+                self.0.mails.borrow_mut().push(mail.clone());
+                Ok(())
+            }
+            Err(_) => Err(MailError::Unavailable(silent())),
+        }
+    }
+}
+
+pub fn trek_id() -> Id {
+    Id::derive(&["trek"])
+}
+
+pub fn batch_id() -> Id {
+    Id::derive(&["batch"])
+}
+
+pub fn terms() -> Terms {
+    Terms {
+        id: trek_id(),
+        name: "Kodachadri Weekend".into(),
+        enabled: true,
+        custom: false,
+        add_ons: vec![
+            AddOn { name: "Rental tent".into(), price: Paise::rupees(400), enabled: true },
+            AddOn { name: "Porter".into(), price: Paise::rupees(900), enabled: false },
+        ],
+        gst: BasisPoints(500),
+        gst_type: GstType::Excluded,
+        gateway: BasisPoints(200),
+        gateway_type: GatewayType::Customer,
+        partial: PartialTerms { enabled: true, initial: InitialAmount::Percentage(BasisPoints(3_000)), due_days: 5, auto_cancel: true },
+        custom_fields: vec![],
+    }
+}
+
+pub fn batch() -> Batch {
+    Batch {
+        id: batch_id(),
+        trek_id: trek_id(),
+        start: Timestamp::from_millis(NOW + 30 * DAY),
+        end: Timestamp::from_millis(NOW + 31 * DAY),
+        price: Paise::rupees(4_000),
+        max_participants: 20,
+        reserved_slots: 2,
+        taken: 0,
+        status: BatchStatus::Upcoming,
+    }
+}
+
+pub struct World {
+    pub app: Rc<App>,
+    pub outside: Rc<Outside>,
+    pub clock: Rc<Cell<i64>>,
+}
+
+pub fn caller(name: &str) -> Caller {
+    Caller {
+        id: Id::derive(&["user", name]),
+        name: name.into(),
+        email: format!("{}@example.org", name.to_lowercase()),
+        phone: None,
+        role: Role::User,
+        group: None,
+    }
+}
+
+pub fn admin() -> Caller {
+    Caller { role: Role::Admin, ..caller("Desk") }
+}
+
+pub fn desk(permission: &str) -> Caller {
+    let group = Group { id: Id::derive(&["group"]), name: "Desk".into(), permissions: vec![permission.into()] };
+    Caller { group: Some(group), ..caller("Clerk") }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(Db::open_memory().await.unwrap()).await
+    }
+
+    pub async fn with(db: Db) -> Self {
+        let clock = Rc::new(Cell::new(NOW));
+        let outside = Rc::new(Outside {
+            clock: clock.clone(),
+            terms: RefCell::new(Some(terms())),
+            batches: RefCell::new(vec![batch()]),
+            holds: RefCell::default(),
+            payables: RefCell::default(),
+            promo_error: RefCell::default(),
+            open_error: RefCell::default(),
+            refuse_open_once: Cell::default(),
+            refunds: RefCell::default(),
+            mails: RefCell::default(),
+            phones: RefCell::default(),
+            calls: RefCell::default(),
+            stop_after: Cell::default(),
+            lost_answer: Cell::default(),
+        });
+        let time = clock.clone();
+        let env = Env::new("booking", Rc::new(move || Timestamp::from_millis(time.get())), Rc::new(Unreachable));
+        let config = Config::of(&[
+            ("site_name", "Cairn Treks"),
+            ("seller_legal_name", "Cairn Adventures Private Limited"),
+            ("seller_gstin", "29ABCDE1234F1Z5"),
+            ("seller_address", "14 Residency Road, Ashok Nagar\nBengaluru 560025, Karnataka"),
+            ("seller_phone", "+91 98000 00000"),
+            ("seller_email", "accounts@example.org"),
+        ]);
+        let app = App::new(config, db, env, Box::new(Fake(outside.clone()))).unwrap();
+        component::prepare(&app).await.unwrap();
+        Self { app: Rc::new(app), outside, clock }
+    }
+
+    pub fn advance(&self, millis: i64) {
+        self.clock.set(self.clock.get() + millis);
+    }
+
+    pub async fn send(&self, request: Request) -> Response {
+        component::router::<App>().handle(self.app.clone(), self.app.env(), request).await
+    }
+
+    pub async fn ask(&self, who: Option<&Caller>, method: &str, target: &str, body: Value) -> (u16, Value) {
+        let mut request = if body.is_null() { Request::new(method, target) } else { Request::json(method, target, &body) };
+        if let Some(caller) = who {
+            request = request.with_header(CALLER_HEADER, Identity::Caller(Box::new(caller.clone())).encode());
+        }
+        let response = self.send(request).await;
+        (response.status, serde_json::from_slice(&response.body).unwrap_or(Value::Null))
+    }
+
+    pub async fn get(&self, who: &Caller, target: &str) -> (u16, Value) {
+        self.ask(Some(who), "GET", target, Value::Null).await
+    }
+
+    /// Books for `Meera`, with these fields changed.
+    pub async fn book(&self, changes: Value) -> (u16, Value) {
+        self.book_as(&caller("Meera"), changes).await
+    }
+
+    pub async fn book_as(&self, who: &Caller, changes: Value) -> (u16, Value) {
+        let mut body = json!({
+            "trekId": trek_id(), "batchId": batch_id(), "numberOfParticipants": 2,
+            "userDetails": { "name": who.name, "email": who.email, "phone": "9800000001" },
+        });
+        body.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        self.ask(Some(who), "POST", "/api/bookings", body).await
+    }
+
+    /// The id of a booking that was made without trouble.
+    pub async fn booked(&self, changes: Value) -> Id {
+        let (status, body) = self.book(changes).await;
+        assert_eq!(status, 201, "{body}");
+        body["_id"].as_str().unwrap().parse().unwrap()
+    }
+
+    pub async fn event(&self, kind: &str, data: Value) -> u16 {
+        self.event_with(Id::generate(self.app.env().now()), kind, data).await
+    }
+
+    pub async fn event_with(&self, id: Id, kind: &str, data: Value) -> u16 {
+        let event = json!({ "specversion": "1.0", "id": id, "source": "/payment", "type": kind, "subject": "x",
+            "time": self.app.env().now(), "datacontenttype": "application/json", "data": data });
+        self.ask(None, "POST", "/_events", json!([event])).await.0
+    }
+
+    pub async fn captured(&self, booking: Id, payment: &str, kind: Kind, rupees: i64) -> u16 {
+        self.captured_paise(booking, payment, kind, Paise::rupees(rupees)).await
+    }
+
+    pub async fn captured_paise(&self, booking: Id, payment: &str, kind: Kind, amount: Paise) -> u16 {
+        let data = json!({ "bookingId": booking, "paymentId": payment, "orderId": format!("order_{payment}"), "kind": kind,
+            "amountPaise": amount.0, "method": "upi", "capturedAt": self.clock.get() });
+        let status = self.event("payment.captured", data).await;
+        // The service has itself woken for this.
+        self.job("settle").await;
+        status
+    }
+
+    pub async fn job(&self, name: &str) -> u16 {
+        self.ask(None, "POST", &format!("/_jobs/{name}"), Value::Null).await.0
+    }
+
+    /// The status in the table; none without a row.
+    pub async fn status(&self, booking: Id) -> Option<String> {
+        let row = self.app.db().query_opt("SELECT status FROM bookings WHERE id = $1", params![booking]).await.unwrap();
+        row.map(|row| row.get("status").unwrap())
+    }
+
+    pub async fn count(&self, select: &str) -> i64 {
+        self.app.db().query_one(select, params![]).await.unwrap().get("n").unwrap()
+    }
+
+    /// Nobody works on any booking, and none is left half-done.
+    pub async fn is_settled(&self) -> bool {
+        self.count("SELECT COUNT(*) AS n FROM bookings WHERE lease IS NOT NULL OR status = 'creating'").await == 0
+    }
+
+    /// Lets a dead request's lease run out and the job run.
+    pub async fn recover(&self) {
+        self.outside.stop_after.set(None);
+        self.advance(MINUTE + 1);
+        assert_eq!(self.job("expire").await, 204);
+    }
+}
+
+pub fn people(count: usize) -> Value {
+    let people = (0..count).map(|n| json!({ "name": format!("Person {n}"), "email": format!("p{n}@example.org"), "phone": "9800000001", "age": "31", "gender": "Female" }));
+    json!({ "participants": people.collect::<Vec<_>>(), "emergencyContact": { "name": "Asha", "phone": "9811111111", "relation": "Parent" }, "additionalRequests": "" })
+}

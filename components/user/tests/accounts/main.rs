@@ -1,0 +1,6 @@
+//! The user service over HTTP on a real database.
+
+mod login;
+mod register;
+mod staff;
+mod world;
