@@ -4,4 +4,27 @@
 //! imports to what another exports, and serves HTTP. It knows nothing of what
 //! an application is about.
 
+pub mod breaker;
+pub mod call;
+pub mod capability;
+pub mod cli;
+pub mod component;
+pub mod control;
+pub mod engine;
+pub mod front;
+pub mod host;
+pub mod links;
 pub mod manifest;
+pub mod message;
+pub mod meter;
+pub mod platform;
+pub mod precompiled;
+pub mod registry;
+pub mod router;
+pub mod scheduler;
+pub mod server;
+pub mod service;
+pub mod signature;
+pub mod state;
+pub mod telemetry;
+pub mod version;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    build::{self, Profile},
+    build::{self, HOST, Profile},
     cargo, root, succeed, target,
 };
 
@@ -14,7 +14,7 @@ const GUESTS: [&str; 2] = ["host-guest-caller", "host-guest-callee"];
 pub fn run(args: &[String]) -> Result<()> {
     build::components()?;
     build::wasm(&GUESTS.map(str::to_owned))?;
-    let host = build::host(Profile::Release)?;
+    build::programs(&[HOST], Profile::Release)?;
     println!("building the twin and the load generator…");
     succeed(cargo().args(["build", "--release", "--package", "cairn-bench"]))?;
     let built = target().join("release");
@@ -22,5 +22,5 @@ pub fn run(args: &[String]) -> Result<()> {
     bench.arg("--twin").arg(built.join("cairn-twin"));
     bench.arg("--guests").arg(root().join("target/wasm32-wasip2/component"));
     bench.arg("--out").arg(root().join("target/bench"));
-    succeed(bench.args(args).env("CAIRN_BIN", host))
+    succeed(bench.args(args).env("CAIRN_BIN", HOST.path(Profile::Release)))
 }

@@ -25,8 +25,7 @@ pub fn run(args: &[String]) -> Result<()> {
     let profile = if flag(&mut args, "--release") { Profile::Release } else { Profile::Dev };
     no_more(&args)?;
     components()?;
-    host(profile)?;
-    Ok(())
+    programs(&[HOST], profile)
 }
 
 /// Builds all components to WebAssembly, optimised.
@@ -48,29 +47,39 @@ pub fn wasm(packages: &[String]) -> Result<()> {
     succeed(&mut build)
 }
 
-/// Builds the host and tells where it is.
-pub fn host(profile: Profile) -> Result<PathBuf> {
+/// A program of the workspace: its package and its name.
+pub struct Program {
+    package: &'static str,
+    name: &'static str,
+}
+
+pub const HOST: Program = Program { package: "host", name: "cairn" };
+/// The doubles of outside services.
+pub const DOUBLES: Program = Program { package: "cairn-tests", name: "cairn-doubles" };
+
+impl Program {
+    /// Where cargo puts it.
+    pub fn path(&self, profile: Profile) -> PathBuf {
+        let folder = match profile {
+            Profile::Dev => "debug",
+            Profile::Release => "release",
+        };
+        target().join(folder).join(self.name)
+    }
+}
+
+/// Builds programs, all in one go: cargo then builds what they share only once.
+pub fn programs(programs: &[Program], profile: Profile) -> Result<()> {
     println!("building the host… (the first time takes minutes: it contains a compiler)");
-    binary("host", "cairn", profile)
-}
-
-/// Builds the doubles of outside services and tells where they are.
-pub fn doubles(profile: Profile) -> Result<PathBuf> {
-    binary("cairn-tests", "cairn-doubles", profile)
-}
-
-fn binary(package: &str, name: &str, profile: Profile) -> Result<PathBuf> {
     let mut build = cargo();
-    build.args(["build", "--package", package, "--bin", name]);
-    let folder = match profile {
-        Profile::Dev => "debug",
-        Profile::Release => {
-            build.arg("--release");
-            "release"
-        }
-    };
-    succeed(&mut build)?;
-    Ok(target().join(folder).join(name))
+    build.arg("build");
+    for program in programs {
+        build.args(["--package", program.package, "--bin", program.name]);
+    }
+    if profile == Profile::Release {
+        build.arg("--release");
+    }
+    succeed(&mut build)
 }
 
 /// Adds the target for components where it is missing.

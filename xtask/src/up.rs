@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    build::{self, Profile},
+    build::{self, DOUBLES, HOST, Profile},
     flag, no_more, option, root,
 };
 
@@ -51,8 +51,8 @@ pub fn run(args: &[String]) -> Result<()> {
     no_more(&args)?;
 
     build::components()?;
-    let doubles = build::doubles(profile)?;
-    let host = build::host(profile)?;
+    build::programs(&[HOST, DOUBLES], profile)?;
+    let (host, doubles) = (HOST.path(profile), DOUBLES.path(profile));
     if reset && data.exists() {
         std::fs::remove_dir_all(&data).with_context(|| format!("{} cannot be removed", data.display()))?;
     }

@@ -1,0 +1,18 @@
+//! The application measured against itself.
+//!
+//! [`twin`] serves the same services compiled natively, without WebAssembly and
+//! without the host: the same routers, use cases and statements, with SQLite behind
+//! sqlx and a sync to disk for each commit. [`load`] asks both in turn, in one run on
+//! one machine, and [`report`] says how they compare.
+//!
+//! This crate knows the journey it measures and nothing of how the host works.
+
+pub mod calls;
+pub mod load;
+pub mod plot;
+pub mod report;
+pub mod run;
+pub mod scenario;
+pub mod seed;
+pub mod systems;
+pub mod twin;

@@ -1,0 +1,126 @@
+//! What the demo's data lacks for a long run: people who can book, and a departure
+//! with seats for all of them.
+//!
+//! It is written through the services' own stores into the data folder of a host that
+//! is stopped, which is quick, since all people share one password hash. Both systems
+//! then start from copies of the same folder.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use cairn_shared::{Db, DbError, Id, Paise, Sql, Timestamp, Zone, identity::Role, params, time::DAY};
+use cairn_user::domain::{
+    Account, Contact,
+    password::{Password, SALT_BYTES},
+    session::{Lifetime, Sessions},
+};
+
+/// People who can book.
+pub const PEOPLE: usize = 80_000;
+
+/// The password of all of them.
+pub const PASSWORD: &str = "a password for measuring";
+
+/// Seats of the departure that everybody wants.
+const SEATS: u32 = 1_000_000;
+
+const PRICE: Paise = Paise::rupees(3000);
+const STARTS_IN: i64 = 60 * DAY;
+
+/// The id of a person, known without asking.
+pub fn person(number: usize) -> Id {
+    Id::derive(&["bench", "person", &number.to_string()])
+}
+
+pub fn email(number: usize) -> String {
+    format!("walker{number}@bench.example")
+}
+
+/// The departure that everybody wants.
+pub fn hot_batch() -> Id {
+    Id::derive(&["bench", "batch"])
+}
+
+/// Issues sessions as the user service does.
+pub struct Tickets {
+    sessions: Sessions,
+}
+
+impl Tickets {
+    pub fn new(secret: &str) -> Self {
+        Self { sessions: Sessions::new(secret, Lifetime::MONTH) }
+    }
+
+    /// A session token of a person.
+    ///
+    /// # Errors
+    /// The token cannot be written; there is no such person.
+    pub fn token(&self, number: usize) -> Result<String> {
+        self.sessions.issue(person(number), person(number), 0, Timestamp::now()).map_err(|error| anyhow!(error))
+    }
+}
+
+/// Fills the databases of a stopped host. `trek_id` is what the departure is of.
+///
+/// # Errors
+/// A database cannot be opened or written.
+pub async fn fill(data: &Path, trek_id: Id) -> Result<()> {
+    let open = async |name: &str| Db::open_file(&data.join("sqlite").join(format!("{name}.db"))).await;
+    let (user, batch) = (open("user").await?, open("batch").await?);
+    people(&user).await.context("people")?;
+    departure(&batch, trek_id).await.context("the departure")?;
+    for db in [user, batch] {
+        // The files are copied next: everything has to be in them, and not in a log.
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)", params![]).await?;
+    }
+    Ok(())
+}
+
+async fn people(db: &Db) -> Result<()> {
+    let password = Password::parse(PASSWORD).map_err(|problem| anyhow!(problem))?;
+    let hash = password.hash([7; SALT_BYTES]).map_err(|problem| anyhow!(problem))?;
+    let now = Timestamp::now();
+    db.transaction(async |tx| {
+        for number in 0..PEOPLE {
+            let account = Account {
+                id: person(number),
+                name: "Asha Walker".into(),
+                email: email(number),
+                username: format!("walker{number}"),
+                password_hash: hash.clone(),
+                role: Role::User,
+                group: None,
+                contact: Contact { phone: Some("9800000001".into()), ..Contact::default() },
+                verified: true,
+                active: true,
+                token_version: 0,
+                created_at: now,
+                updated_at: now,
+            };
+            cairn_user::store::account_insert(tx, &account).await?;
+        }
+        Ok::<_, DbError>(())
+    })
+    .await?;
+    Ok(())
+}
+
+async fn departure(db: &Db, trek_id: Id) -> Result<()> {
+    let now = Timestamp::now();
+    let start_date = Zone::INDIA.calendar_day(now).plus(STARTS_IN);
+    let batch = cairn_batch::domain::Batch {
+        id: hot_batch(),
+        trek_id,
+        trek_name: String::new(),
+        start_date,
+        end_date: start_date.plus(DAY),
+        price: PRICE,
+        max_participants: SEATS,
+        reserved_slots: 0,
+        taken: 0,
+        cancelled: false,
+        version: 1,
+    };
+    db.transaction(async |tx| cairn_batch::store::batch_insert(tx, &batch, now).await).await?;
+    Ok(())
+}

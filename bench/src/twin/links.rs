@@ -1,0 +1,354 @@
+//! What each service asks of others, answered by the others' use cases in process:
+//! the same translations as at the WIT boundary, without the boundary.
+
+use std::{rc::Rc, sync::{Arc, PoisonError}};
+
+use cairn_booking::{app as booking, domain as sale};
+use cairn_notification::domain as notice;
+use cairn_payment::domain as pay;
+use cairn_shared::{Id, Paise, Timestamp, async_trait, identity::{Caller, Group}, validate::Email};
+use cairn_trek::domain as catalogue;
+use cairn_user::domain as account;
+
+use super::services::World;
+
+/// What the gateway asks.
+pub struct Gateway {
+    pub user: Rc<cairn_user::app::App>,
+    pub world: Arc<World>,
+}
+
+#[async_trait(?Send)]
+impl cairn_gateway::app::Peers for Gateway {
+    async fn authenticate(&self, token: &str) -> Result<Caller, cairn_gateway::app::NotAuthenticated> {
+        use cairn_gateway::app::NotAuthenticated as Refusal;
+        use cairn_user::app::NotAuthenticated;
+        match self.user.authenticate(token).await {
+            Ok(account) => Ok(caller(account)),
+            Err(NotAuthenticated::InvalidToken) => Err(Refusal::InvalidToken),
+            Err(NotAuthenticated::NoAccount) => Err(Refusal::NoAccount),
+            Err(NotAuthenticated::Unavailable(cause)) => Err(Refusal::Unavailable(cause.to_string())),
+        }
+    }
+
+    async fn counter(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
+        Ok(self.world.counters.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned())
+    }
+
+    async fn counter_save(&self, key: &str, value: &[u8]) -> Result<(), String> {
+        let mut counters = self.world.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.insert(key.to_owned(), value.to_vec());
+        Ok(())
+    }
+}
+
+fn caller(account: account::Account) -> Caller {
+    let group = account.group.map(|group| Group { id: group.id, permissions: group.permissions.into_names(), name: group.name });
+    Caller {
+        id: account.id,
+        name: account.name,
+        email: account.email,
+        phone: account.contact.phone,
+        role: account.role,
+        group,
+    }
+}
+
+/// What the user service asks.
+pub struct User {
+    pub notification: Rc<cairn_notification::app::App>,
+}
+
+#[async_trait(?Send)]
+impl cairn_user::app::Peers for User {
+    async fn enqueue(&self, mail: account::Mail) -> Result<(), String> {
+        let code = |code, valid_minutes| notice::Code { code, valid_minutes };
+        let message = match mail.message {
+            account::Message::RegistrationCode { code: digits, valid_minutes } => notice::Message::RegistrationCode(code(digits, valid_minutes)),
+            account::Message::LoginCode { code: digits, valid_minutes } => notice::Message::LoginCode(code(digits, valid_minutes)),
+            account::Message::Welcome { username } => notice::Message::Welcome(username),
+        };
+        let to = notice::Recipient { name: mail.name, email: Email::parse(&mail.email)? };
+        let envelope = notice::Envelope { key: mail.key, to, message, attachments: Vec::new() };
+        self.notification.enqueue(&envelope).await.map_err(|error| error.to_string())
+    }
+}
+
+/// What the trek service asks.
+pub struct Trek {
+    pub batch: Rc<cairn_batch::app::App>,
+}
+
+#[async_trait(?Send)]
+impl cairn_trek::app::Peers for Trek {
+    async fn batches(&self, trek_ids: &[Id]) -> Result<Vec<catalogue::Batch>, String> {
+        let found = self.batch.batches_of_treks(trek_ids).await.map_err(|error| error.to_string())?;
+        let now = self.batch.env.now();
+        Ok(found.into_iter().map(|batch| listed(batch, now)).collect())
+    }
+}
+
+fn listed(batch: cairn_batch::domain::Batch, now: Timestamp) -> catalogue::Batch {
+    catalogue::Batch {
+        status: batch.status(now).as_str(),
+        id: batch.id,
+        trek_id: batch.trek_id,
+        start_date: batch.start_date,
+        end_date: batch.end_date,
+        price: batch.price,
+        max_participants: batch.max_participants,
+        reserved_slots: batch.reserved_slots,
+        current_participants: batch.taken,
+        actual_current_participants: batch.taken,
+        available_spots: batch.max_participants.saturating_sub(batch.taken),
+    }
+}
+
+/// What the booking service asks.
+pub struct Booking {
+    pub user: Rc<cairn_user::app::App>,
+    pub trek: Rc<cairn_trek::app::App>,
+    pub batch: Rc<cairn_batch::app::App>,
+    pub payment: Rc<cairn_payment::app::App>,
+    pub notification: Rc<cairn_notification::app::App>,
+}
+
+fn unavailable(cause: impl ToString) -> booking::Unavailable {
+    booking::Unavailable(cause.to_string())
+}
+
+impl Booking {
+    fn departure(&self, batch: cairn_batch::domain::Batch) -> sale::Batch {
+        use cairn_batch::domain::Status;
+        let status = match batch.status(self.batch.env.now()) {
+            Status::Upcoming => sale::BatchStatus::Upcoming,
+            Status::Ongoing => sale::BatchStatus::Ongoing,
+            Status::Completed => sale::BatchStatus::Completed,
+            Status::Cancelled => sale::BatchStatus::Cancelled,
+        };
+        sale::Batch {
+            id: batch.id,
+            trek_id: batch.trek_id,
+            start: batch.start_date,
+            end: batch.end_date,
+            price: batch.price,
+            max_participants: batch.max_participants,
+            reserved_slots: batch.reserved_slots,
+            taken: batch.taken,
+            status,
+        }
+    }
+}
+
+fn terms(terms: catalogue::Terms) -> sale::Terms {
+    let partial = terms.partial_payment;
+    sale::Terms {
+        id: terms.id,
+        name: terms.name,
+        enabled: terms.enabled,
+        custom: terms.custom,
+        add_ons: terms.add_ons.into_iter().map(|a| sale::AddOn { name: a.name, price: a.price, enabled: a.is_enabled }).collect(),
+        gst: terms.gst,
+        gst_type: match terms.gst_type {
+            catalogue::GstType::Included => sale::GstType::Included,
+            catalogue::GstType::Excluded => sale::GstType::Excluded,
+        },
+        gateway: terms.gateway,
+        gateway_type: match terms.gateway_type {
+            catalogue::GatewayType::Customer => sale::GatewayType::Customer,
+            catalogue::GatewayType::Own => sale::GatewayType::Own,
+        },
+        partial: sale::PartialTerms {
+            enabled: partial.enabled,
+            initial: match partial.amount_type {
+                catalogue::AmountType::Fixed => sale::InitialAmount::Fixed(partial.amount),
+                catalogue::AmountType::Percentage => sale::InitialAmount::Percentage(cairn_shared::BasisPoints(partial.amount.0)),
+            },
+            due_days: partial.final_payment_due_days,
+            auto_cancel: partial.auto_cancel_on_due_date,
+        },
+        custom_fields: terms.custom_fields.into_iter().map(|f| sale::CustomField { name: f.field_name, required: f.is_required }).collect(),
+    }
+}
+
+fn seats_error(error: cairn_batch::domain::SeatsError) -> booking::SeatsError {
+    use cairn_batch::domain::SeatsError;
+    match error {
+        SeatsError::BatchNotFound => booking::SeatsError::BatchNotFound,
+        SeatsError::SoldOut(_) => booking::SeatsError::SoldOut,
+        SeatsError::Closed => booking::SeatsError::Closed,
+        SeatsError::NoHold => booking::SeatsError::NoHold,
+        SeatsError::Invalid(cause) | SeatsError::Unavailable(cause) => booking::SeatsError::Unavailable(cause),
+    }
+}
+
+fn open_error(error: pay::OpenError) -> sale::CreateError {
+    use pay::PromoProblem;
+    match error {
+        pay::OpenError::Promo(PromoProblem::InvalidCode) => sale::CreateError::PromoInvalid,
+        pay::OpenError::Promo(PromoProblem::Expired) => sale::CreateError::PromoExpired,
+        pay::OpenError::Promo(PromoProblem::UsedUp) => sale::CreateError::PromoUsedUp,
+        pay::OpenError::Promo(PromoProblem::BelowMinimum(least)) => sale::CreateError::PromoBelowMinimum(least),
+        pay::OpenError::Promo(PromoProblem::NotApplicable) => sale::CreateError::PromoNotApplicable,
+        pay::OpenError::Invalid(cause) | pay::OpenError::Unavailable(cause) => sale::CreateError::Unavailable(cause),
+    }
+}
+
+fn quote(promo: pay::Promo, order_value: Paise) -> sale::Quote {
+    sale::Quote {
+        id: promo.id,
+        discount: promo.discount(order_value),
+        code: promo.code,
+        discount_type: match promo.discount_type {
+            pay::DiscountType::Percentage => sale::DiscountType::Percentage,
+            pay::DiscountType::Fixed => sale::DiscountType::Fixed,
+        },
+        discount_value: promo.discount_value,
+    }
+}
+
+fn payable(given: &sale::Payable) -> Result<pay::Payable, sale::CreateError> {
+    Ok(pay::Payable {
+        booking_id: given.booking_id,
+        user_id: given.user_id,
+        trek_id: given.trek_id,
+        trek_name: given.trek_name.clone(),
+        kind: match given.kind {
+            sale::Kind::Full => pay::Kind::Full,
+            sale::Kind::Initial => pay::Kind::Initial,
+            sale::Kind::Balance => pay::Kind::Balance,
+            sale::Kind::Offline => return Err(sale::CreateError::Unavailable("an offline payment has no checkout".into())),
+        },
+        amount: given.amount,
+        order_value: given.order_value,
+        expires_at: given.expires_at,
+    })
+}
+
+fn trip(trip: &booking::Trip) -> notice::Trip {
+    notice::Trip {
+        booking_id: trip.booking_id.to_string(),
+        booking_code: trip.booking_code.clone(),
+        trek_name: trip.trek_name.clone(),
+        start_date: trip.start,
+        end_date: trip.end,
+        participants: trip.participants.clone(),
+    }
+}
+
+fn message(message: &booking::Message) -> notice::Message {
+    match message {
+        booking::Message::PaymentReceived { trip: about, amount, remaining, due, method, payment_id } => {
+            notice::Message::PaymentReceived(notice::PaymentReceived {
+                trip: trip(about),
+                amount: *amount,
+                remaining: *remaining,
+                due_date: *due,
+                method: method.clone(),
+                payment_id: payment_id.clone(),
+            })
+        }
+        booking::Message::BookingConfirmed { trip: about, total, requests } => notice::Message::BookingConfirmed(notice::BookingConfirmed {
+            trip: trip(about),
+            total: *total,
+            requests: requests.clone(),
+        }),
+        booking::Message::BookingCancelled { trip: about, refund, reason } => notice::Message::BookingCancelled(notice::BookingCancelled {
+            trip: trip(about),
+            refund: *refund,
+            reason: reason.clone(),
+        }),
+        booking::Message::Invoice(about) => notice::Message::Invoice(trip(about)),
+    }
+}
+
+#[async_trait(?Send)]
+impl booking::Peers for Booking {
+    async fn fill_phone(&self, user_id: Id, phone: &str) -> Result<(), booking::Unavailable> {
+        self.user.phone_fill(user_id, phone).await.map_err(|error| unavailable(format!("{error:?}")))
+    }
+
+    async fn trek_terms(&self, id: Id) -> Result<Option<sale::Terms>, booking::Unavailable> {
+        Ok(self.trek.terms(id).await.map_err(unavailable)?.map(terms))
+    }
+
+    async fn trek_summaries(&self, ids: &[Id]) -> Result<Vec<sale::TrekSummary>, booking::Unavailable> {
+        let found = self.trek.terms_of(ids).await.map_err(unavailable)?;
+        Ok(found.into_iter().map(|trek| sale::TrekSummary { id: trek.id, name: trek.name, image: trek.image }).collect())
+    }
+
+    async fn batch(&self, id: Id) -> Result<Option<sale::Batch>, booking::Unavailable> {
+        let found = self.batch.batch(id).await.map_err(unavailable)?;
+        Ok(found.map(|batch| self.departure(batch)))
+    }
+
+    async fn batches(&self, ids: &[Id]) -> Result<Vec<sale::Batch>, booking::Unavailable> {
+        let found = self.batch.batches(ids).await.map_err(unavailable)?;
+        Ok(found.into_iter().map(|batch| self.departure(batch)).collect())
+    }
+
+    async fn batches_of_treks(&self, trek_ids: &[Id]) -> Result<Vec<sale::Batch>, booking::Unavailable> {
+        let found = self.batch.batches_of_treks(trek_ids).await.map_err(unavailable)?;
+        Ok(found.into_iter().map(|batch| self.departure(batch)).collect())
+    }
+
+    async fn hold(&self, request: &booking::HoldRequest) -> Result<(), booking::SeatsError> {
+        let request = cairn_batch::domain::HoldRequest {
+            key: request.booking_id.to_string(),
+            batch_id: request.batch_id,
+            seats: request.seats,
+            expires_at: request.expires_at,
+            use_reserved: request.use_reserved,
+        };
+        self.batch.hold(&request).await.map(drop).map_err(seats_error)
+    }
+
+    async fn extend(&self, booking_id: Id, expires_at: Timestamp) -> Result<(), booking::SeatsError> {
+        self.batch.extend(&booking_id.to_string(), expires_at).await.map_err(seats_error)
+    }
+
+    async fn confirm(&self, booking_id: Id) -> Result<(), booking::SeatsError> {
+        self.batch.confirm(&booking_id.to_string()).await.map_err(seats_error)
+    }
+
+    async fn release(&self, booking_id: Id) -> Result<(), booking::SeatsError> {
+        self.batch.release(&booking_id.to_string()).await.map_err(seats_error)
+    }
+
+    async fn quote(&self, code: &str, trek_id: Id, order_value: Paise, booking_id: Option<Id>) -> Result<sale::Quote, sale::CreateError> {
+        let usage = pay::Use { trek_id: Some(trek_id), order_value: Some(order_value), taken: 0 };
+        let promo = self.payment.quote(code, usage, booking_id).await.map_err(open_error)?;
+        Ok(quote(promo, order_value))
+    }
+
+    async fn open(&self, given: &sale::Payable) -> Result<(), sale::CreateError> {
+        self.payment.open(payable(given)?, given.promo_code.as_deref()).await.map_err(open_error)
+    }
+
+    async fn close(&self, booking_id: Id) -> Result<(), booking::Unavailable> {
+        self.payment.close(booking_id).await.map_err(|error| unavailable(format!("{error:?}")))
+    }
+
+    async fn refund_all(&self, booking_id: Id, reason: &str) -> Result<(), booking::Unavailable> {
+        self.payment.refund_all(booking_id, reason).await.map_err(|error| unavailable(format!("{error:?}")))
+    }
+
+    async fn mail(&self, mail: &booking::Mail) -> Result<(), booking::MailError> {
+        let email = Email::parse(&mail.email).map_err(|problem| booking::MailError::Invalid(problem.to_string()))?;
+        let attachments = mail.attachments.iter().map(|file| notice::Attachment {
+            file_name: file.file_name.clone(),
+            content_type: file.content_type.to_owned(),
+            content: file.content.clone(),
+        });
+        let envelope = notice::Envelope {
+            key: mail.key.clone(),
+            to: notice::Recipient { name: mail.name.clone(), email },
+            message: message(&mail.message),
+            attachments: attachments.collect(),
+        };
+        self.notification.enqueue(&envelope).await.map_err(|error| match error {
+            notice::MailError::Invalid(problem) => booking::MailError::Invalid(problem),
+            notice::MailError::Unavailable(cause) => booking::MailError::Unavailable(cause),
+        })
+    }
+}

@@ -1,0 +1,81 @@
+//! A call: who asked, and until when. It travels from the request that came in to
+//! every component that takes part in answering it.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::telemetry::{CorrelationId, TraceContext};
+
+/// Calls nested in one another, at most: what calls itself in a circle ends here.
+pub const DEPTH_MAX: u8 = 16;
+
+/// What a request carries along through all components it reaches.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Names the request in every log line and in the answer.
+    pub correlation_id: CorrelationId,
+    /// The trace it belongs to, and its own span of it.
+    pub trace: TraceContext,
+    /// When the first caller stops waiting.
+    pub deadline: Instant,
+    /// Calls that lie between this one and the first.
+    pub depth: u8,
+}
+
+impl Call {
+    /// A call that starts here and may take `time_max`.
+    #[must_use]
+    pub fn new(correlation_id: CorrelationId, trace: TraceContext, time_max: Duration) -> Self {
+        Self { correlation_id, trace, deadline: Instant::now() + time_max, depth: 0 }
+    }
+
+    /// A call that the host itself makes, with ids of its own.
+    #[must_use]
+    pub fn own(time_max: Duration) -> Self {
+        Self::new(CorrelationId::generate(), TraceContext::generate(), time_max)
+    }
+
+    /// The same call one component further, or nothing where it is nested too deep.
+    #[must_use]
+    pub fn nested(&self) -> Option<Self> {
+        let depth = self.depth + 1;
+        (depth <= DEPTH_MAX).then(|| Self { depth, trace: self.trace.child(), ..self.clone() })
+    }
+
+    /// The same call with a deadline no later than `time_max` from now.
+    #[must_use]
+    pub fn within(mut self, time_max: Duration) -> Self {
+        self.deadline = self.deadline.min(Instant::now() + time_max);
+        self
+    }
+}
+
+/// The call that an instance works on, as its capabilities see it.
+#[derive(Debug)]
+pub struct CurrentCall(Mutex<Call>);
+
+impl CurrentCall {
+    /// An instance starts with the call it was made for.
+    #[must_use]
+    pub fn new(call: Call) -> Self {
+        Self(Mutex::new(call))
+    }
+
+    /// The call being worked on.
+    #[must_use]
+    pub fn get(&self) -> Call {
+        self.lock().clone()
+    }
+
+    /// The instance turns to another call.
+    pub fn set(&self, call: Call) {
+        *self.lock() = call;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Call> {
+        // Every write replaces the whole value, so a panic elsewhere leaves it sound.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

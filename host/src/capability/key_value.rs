@@ -1,0 +1,230 @@
+//! Key-value stores for components: `spin:key-value/key-value@3.0.0`.
+//!
+//! A store is durable unless it is configured to live in memory. The durable
+//! ones share one SQLite file, told apart by their label, and keep the promise
+//! of the databases: what `set` and `delete` acknowledge is on disk. Who does
+//! not need that says so with a store in memory, which is bounded and forgets
+//! what was written longest ago.
+
+mod memory;
+mod stores;
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use wasmtime::component::{Accessor, FutureReader, HasData, Linker, Resource, ResourceTable, StreamReader};
+
+use self::bindings::spin::key_value::key_value as wit;
+pub use self::{
+    memory::MemoryLimits,
+    stores::{Settings, Stores},
+};
+use crate::capability::sqlite;
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        inline: "
+            package host:key-value;
+            world imports { import spin:key-value/key-value@3.0.0; }
+        ",
+        path: "../wit/deps/spin-key-value@3.0.0",
+        world: "host:key-value/imports",
+        imports: { default: async | trappable },
+        with: { "spin:key-value/key-value.store": super::Handle },
+        trappable_error_type: { "spin:key-value/key-value.error" => super::Error },
+    });
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error("too many stores are open")]
+    StoreTableFull,
+    #[error("the application has no such store")]
+    NoSuchStore,
+    #[error("the component was not granted this store")]
+    AccessDenied,
+    #[error("the store handle is not valid")]
+    InvalidStore,
+    #[error("the key is longer than {0} bytes")]
+    KeyTooLong(usize),
+    #[error("the value is longer than {0} bytes")]
+    ValueTooLong(usize),
+    #[error("the entry is larger than its store may be")]
+    StoreTooSmall,
+    #[error("the file of the stores holds an entry of a wrong type")]
+    Corrupt,
+    #[error(transparent)]
+    Database(#[from] sqlite::Error),
+}
+
+impl Error {
+    /// The one place where a guest's error is made.
+    fn into_wit(self) -> wit::Error {
+        match self {
+            Self::StoreTableFull => wit::Error::StoreTableFull,
+            Self::NoSuchStore => wit::Error::NoSuchStore,
+            Self::AccessDenied => wit::Error::AccessDenied,
+            Self::Database(sqlite::Error::Internal(reason)) => {
+                tracing::error!(reason, "a key-value call failed in the host");
+                wit::Error::Other("the store is not available".to_owned())
+            }
+            Self::InvalidStore
+            | Self::KeyTooLong(_)
+            | Self::ValueTooLong(_)
+            | Self::StoreTooSmall
+            | Self::Corrupt
+            | Self::Database(_) => wit::Error::Other(self.to_string()),
+        }
+    }
+}
+
+/// What a guest's store handle stands for.
+pub struct Handle {
+    store: stores::Store,
+    open: Arc<AtomicUsize>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The state of one instance.
+pub struct Ctx {
+    stores: Arc<Stores>,
+    granted: Arc<BTreeSet<String>>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Ctx {
+    fn new(stores: Arc<Stores>, granted: Arc<BTreeSet<String>>) -> Self {
+        Self { stores, granted, open: Arc::default() }
+    }
+
+    fn open(&self, label: &str) -> Result<Handle, Error> {
+        if !self.granted.contains(label) {
+            return Err(Error::AccessDenied);
+        }
+        let store = self.stores.store(label).ok_or(Error::NoSuchStore)?;
+        if self.open.load(Relaxed) >= self.stores.settings().stores_max {
+            return Err(Error::StoreTableFull);
+        }
+        self.open.fetch_add(1, Relaxed);
+        Ok(Handle { store, open: self.open.clone() })
+    }
+}
+
+/// A short-lived view of an instance's state.
+pub struct View<'a> {
+    ctx: &'a Ctx,
+    table: &'a mut ResourceTable,
+}
+
+impl<'a> View<'a> {
+    pub fn new(ctx: &'a Ctx, table: &'a mut ResourceTable) -> Self {
+        Self { ctx, table }
+    }
+
+    fn store(&self, handle: &Resource<Handle>) -> Result<(Arc<Stores>, stores::Store), Error> {
+        let handle = self.table.get(handle).map_err(|_invalid| Error::InvalidStore)?;
+        Ok((self.ctx.stores.clone(), handle.store.clone()))
+    }
+}
+
+impl wit::Host for View<'_> {
+    fn convert_error(&mut self, error: Error) -> wasmtime::Result<wit::Error> {
+        Ok(error.into_wit())
+    }
+}
+
+impl wit::HostStore for View<'_> {
+    async fn drop(&mut self, handle: Resource<Handle>) -> wasmtime::Result<()> {
+        self.table.delete(handle)?;
+        Ok(())
+    }
+}
+
+impl<T: Send + 'static> wit::HostStoreWithStore<T> for KeyValue {
+    async fn open(accessor: &Accessor<T, Self>, label: String) -> Result<Resource<Handle>, Error> {
+        accessor.with(|mut access| {
+            let view = access.get();
+            let handle = view.ctx.open(&label)?;
+            view.table.push(handle).map_err(|_full| Error::StoreTableFull)
+        })
+    }
+
+    async fn get(
+        accessor: &Accessor<T, Self>,
+        handle: Resource<Handle>,
+        key: String,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let (stores, store) = store(accessor, &handle)?;
+        stores.get(&store, &key).await
+    }
+
+    async fn set(
+        accessor: &Accessor<T, Self>,
+        handle: Resource<Handle>,
+        key: String,
+        value: Vec<u8>,
+    ) -> Result<(), Error> {
+        let (stores, store) = store(accessor, &handle)?;
+        stores.set(&store, key, value).await
+    }
+
+    async fn delete(accessor: &Accessor<T, Self>, handle: Resource<Handle>, key: String) -> Result<(), Error> {
+        let (stores, store) = store(accessor, &handle)?;
+        stores.delete(&store, &key).await
+    }
+
+    async fn exists(accessor: &Accessor<T, Self>, handle: Resource<Handle>, key: String) -> Result<bool, Error> {
+        let (stores, store) = store(accessor, &handle)?;
+        stores.exists(&store, &key).await
+    }
+
+    async fn get_keys(
+        accessor: &Accessor<T, Self>,
+        handle: Resource<Handle>,
+    ) -> wasmtime::Result<(StreamReader<String>, FutureReader<Result<(), wit::Error>>)> {
+        let (stores, store) = store(accessor, &handle)?;
+        let (keys, end) = match stores.keys(&store).await {
+            Ok(keys) => (keys, Ok(())),
+            Err(error) => (Vec::new(), Err(error.into_wit())),
+        };
+        accessor.with(|mut access| {
+            Ok((
+                StreamReader::new(&mut access, keys)?,
+                FutureReader::new(&mut access, async { wasmtime::error::Ok(end) })?,
+            ))
+        })
+    }
+}
+
+fn store<T: Send + 'static>(
+    accessor: &Accessor<T, KeyValue>,
+    handle: &Resource<Handle>,
+) -> Result<(Arc<Stores>, stores::Store), Error> {
+    accessor.with(|mut access| access.get().store(handle))
+}
+
+/// Adds the interface to a linker. `view` finds the state of an instance.
+///
+/// # Errors
+///
+/// The linker has the interface already.
+pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> View<'_>) -> wasmtime::Result<()> {
+    wit::add_to_linker::<_, KeyValue>(linker, view)
+}
+
+struct KeyValue;
+
+impl HasData for KeyValue {
+    type Data<'a> = View<'a>;
+}

@@ -1,0 +1,195 @@
+//! A guest's connection: what of it survives from statement to statement.
+//!
+//! A session owns no SQLite connection. Reads run on the thread's reader, writes
+//! on the database's writer, and only a transaction pins the writer to the
+//! session until it ends.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use super::{
+    Error, QueryResult, Value,
+    counters::add,
+    database::{Database, WriterGuard},
+    reader,
+    statement::{Kind, Request},
+};
+
+/// A connection to one database. Dropping it rolls an open transaction back
+/// before anyone else gets the writer.
+#[derive(Debug)]
+pub struct Session {
+    database: Arc<Database>,
+    time_max: Duration,
+    transaction: Option<Transaction>,
+    /// Shared by the sessions of one instance: how many are in a transaction.
+    transactions_open: Arc<AtomicUsize>,
+    changes: u64,
+    last_insert_rowid: i64,
+}
+
+impl Session {
+    pub(super) fn new(database: Arc<Database>, time_max: Duration) -> Self {
+        Self {
+            database,
+            time_max,
+            transaction: None,
+            transactions_open: Arc::default(),
+            changes: 0,
+            last_insert_rowid: 0,
+        }
+    }
+
+    /// Counts its transactions together with those of other sessions.
+    pub(super) fn counted_in(mut self, transactions_open: Arc<AtomicUsize>) -> Self {
+        self.transactions_open = transactions_open;
+        self
+    }
+
+    /// Executes one statement. If it committed changes, they are on disk when
+    /// this returns.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]. [`Error::Poisoned`] out of a commit means that nobody knows
+    /// whether it will survive a crash.
+    pub async fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<QueryResult, Error> {
+        let result = self.dispatch(sql, parameters).await;
+        let counters = self.database.counters();
+        add(&counters.statements, 1);
+        match &result {
+            Ok(result) => add(&counters.rows, result.rows.len() as u64),
+            Err(_) => add(&counters.statements_failed, 1),
+        }
+        result
+    }
+
+    /// Rows changed by the last INSERT, UPDATE or DELETE of this session.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Id of the row that this session inserted last, 0 before the first.
+    #[must_use]
+    pub fn last_insert_rowid(&self) -> i64 {
+        self.last_insert_rowid
+    }
+
+    #[must_use]
+    pub fn in_transaction(&self) -> bool {
+        self.transaction.is_some()
+    }
+
+    async fn dispatch(&mut self, sql: &str, parameters: &[Value]) -> Result<QueryResult, Error> {
+        let settings = self.database.settings();
+        let request = Request {
+            sql,
+            kind: Kind::of(sql)?,
+            parameters,
+            time_max: self.time_max,
+            rows_max: settings.rows_max,
+            bytes_max: settings.result_bytes_max,
+        };
+        if self.transaction.is_none() && request.kind.may_only_read() {
+            if self.database.is_closed() {
+                return Err(Error::Closed);
+            }
+            if let Some(result) = reader::run(&self.database, &request)? {
+                return Ok(result);
+            }
+        }
+        // A poisoned database lets go of a transaction, and does nothing else.
+        if let Some(failure) = self.database.gate().failure()
+            && !(self.transaction.is_some() && request.kind == Kind::Rollback)
+        {
+            return Err(failure);
+        }
+        let transaction = match self.transaction.take() {
+            Some(transaction) => transaction,
+            None => Transaction::open(self.database.clone()).await?,
+        };
+        self.run_on_writer(transaction, &request).await
+    }
+
+    async fn run_on_writer(
+        &mut self,
+        mut transaction: Transaction,
+        request: &Request<'_>,
+    ) -> Result<QueryResult, Error> {
+        let outcome = transaction.writer.run(request);
+        self.changes = outcome.changes.unwrap_or(self.changes);
+        self.last_insert_rowid = outcome.inserted_rowid.unwrap_or(self.last_insert_rowid);
+        if let Err(error) = &outcome.result
+            && error.is_failed_sync()
+        {
+            self.database.poison(&format!("a sync during a commit failed: {error}"));
+        }
+        let ticket = outcome.committed_frames.map(|frames| {
+            add(&self.database.counters().commits, 1);
+            self.database.checkpoints().commit_noted(frames);
+            self.database.gate().submit()
+        });
+        if transaction.writer.in_transaction() {
+            transaction.count_in(&self.transactions_open);
+            self.transaction = Some(transaction);
+        } else {
+            // Others may commit while this answer waits for the disk.
+            drop(transaction);
+        }
+        if let Some(ticket) = ticket {
+            self.database.gate().wait(ticket).await?;
+        }
+        outcome.result
+    }
+}
+
+/// The writer, held by one session.
+struct Transaction {
+    writer: WriterGuard,
+    database: Arc<Database>,
+    counted: Option<Arc<AtomicUsize>>,
+}
+
+impl Transaction {
+    async fn open(database: Arc<Database>) -> Result<Self, Error> {
+        let mut writer = database.writer().await?;
+        // Only a rollback that failed leaves a transaction behind.
+        writer.rollback()?;
+        Ok(Self { writer, database, counted: None })
+    }
+
+    fn count_in(&mut self, transactions_open: &Arc<AtomicUsize>) {
+        if self.counted.is_none() {
+            transactions_open.fetch_add(1, Relaxed);
+            self.counted = Some(transactions_open.clone());
+        }
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if let Some(counted) = &self.counted {
+            counted.fetch_sub(1, Relaxed);
+        }
+        if !self.writer.in_transaction() {
+            return;
+        }
+        add(&self.database.counters().rollbacks_on_drop, 1);
+        if let Err(error) = self.writer.rollback() {
+            // Whoever takes the writer next tries again before anything else.
+            tracing::error!(database = self.database.label(), %error, "a rollback failed");
+        }
+    }
+}
+
+impl std::fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Transaction")
+    }
+}

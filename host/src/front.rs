@@ -1,0 +1,225 @@
+//! The public door: from a request on the wire to the component its route names.
+//!
+//! It decides what of a request a component sees, and what a client sees when
+//! something goes wrong: never a cause, always a correlation id.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request};
+use http_body_util::BodyExt as _;
+use hyper::{Request, body::Incoming};
+use wasmtime_wasi_http::WasiBody;
+
+use crate::{
+    call::Call,
+    message::{self, CORRELATION_ID, TRACEPARENT},
+    registry::Registry,
+    router::{Match, Router},
+    server::Handler,
+    service::{Failure, Service},
+    telemetry::{CorrelationId, TraceContext},
+};
+
+const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("spin-client-addr");
+/// Headers that start so are the host's to set; from outside they are dropped.
+const RESERVED_PREFIX: &str = "spin-";
+/// What is read of a body past its limit before the connection is given up.
+const DISCARDED_BYTES_MAX: usize = 64 << 20;
+const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Public requests of an application.
+pub struct Front {
+    router: Router,
+    registry: Arc<Registry>,
+}
+
+impl Front {
+    /// Serves the routes of `router` by the services of `registry`.
+    #[must_use]
+    pub fn new(router: Router, registry: Arc<Registry>) -> Self {
+        Self { router, registry }
+    }
+
+    async fn route(
+        &self,
+        request: Request<Incoming>,
+        client: SocketAddr,
+        correlation_id: &CorrelationId,
+    ) -> Response<WasiBody> {
+        let path = request.uri().path().to_owned();
+        let matched = self.router.find(&path);
+        let Some((matched, service)) = matched.and_then(|found| Some((found, self.registry.get(found.component)?)))
+        else {
+            return error(StatusCode::NOT_FOUND, "There is nothing at this address.", None);
+        };
+        let call = call_of(request.headers(), correlation_id, service);
+        let began = Instant::now();
+        let counted = service.metrics.request();
+        let outcome = forward(request, client, &matched, service, call).await;
+        log(service, correlation_id.as_str(), &outcome, began);
+        let response = outcome.unwrap_or_else(|failure| failure_response(&failure, correlation_id.as_str()));
+        counted.finish(response.status().as_u16());
+        response
+    }
+}
+
+impl Handler for Front {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, client: SocketAddr) -> Response<WasiBody> {
+        let sent = request.headers().get(CORRELATION_ID).map(HeaderValue::as_bytes);
+        let correlation_id = CorrelationId::from_client(sent);
+        let mut response = self.route(request, client, &correlation_id).await;
+        if let Ok(value) = HeaderValue::from_str(correlation_id.as_str()) {
+            response.headers_mut().insert(CORRELATION_ID, value);
+        }
+        response
+    }
+}
+
+async fn forward(
+    request: Request<Incoming>,
+    client: SocketAddr,
+    matched: &Match<'_, '_>,
+    service: &Arc<Service>,
+    call: Call,
+) -> Result<Response<WasiBody>, Failure> {
+    let (mut parts, body) = request.into_parts();
+    if declared_length(&parts.headers).is_some_and(|bytes| bytes > service.limits.body_bytes_max as u64) {
+        discard(body).await;
+        return Err(Failure::TooLarge);
+    }
+    set_headers(&mut parts, client, matched, &call, service.prefers_buffered());
+    let body = body.map_err(wasmtime_wasi_http::Error::from).boxed_unsync();
+    message::dispatch(service, call, Request::from_parts(parts, body)).await
+}
+
+/// Reads a body that nobody wants, within limits. Most clients send all of it before
+/// they look at the answer, and would see a broken connection instead of the answer.
+async fn discard(mut body: Incoming) {
+    let read = async {
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > DISCARDED_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    // Past the time the connection is closed with what has been answered by then.
+    drop(tokio::time::timeout(DISCARD_TIME_MAX, read).await);
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Removes what only the host may say, and says it.
+fn set_headers(parts: &mut request::Parts, client: SocketAddr, matched: &Match<'_, '_>, call: &Call, buffered: bool) {
+    let reserved: Vec<HeaderName> =
+        parts.headers.keys().filter(|name| name.as_str().starts_with(RESERVED_PREFIX)).cloned().collect();
+    for name in reserved {
+        parts.headers.remove(name);
+    }
+    set(&mut parts.headers, CLIENT_ADDRESS, &client.to_string());
+    message::set_call(&mut parts.headers, call);
+    if !buffered {
+        set_route_headers(parts, matched);
+    }
+}
+
+/// Headers with which Spin tells a component how its route matched.
+fn set_route_headers(parts: &mut request::Parts, matched: &Match<'_, '_>) {
+    let host = match (parts.uri.authority(), parts.headers.get(header::HOST)) {
+        (Some(authority), _) => authority.as_str().to_owned(),
+        (None, Some(host)) => String::from_utf8_lossy(host.as_bytes()).into_owned(),
+        (None, None) => "localhost".to_owned(),
+    };
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let full_url = format!("http://{host}{target}");
+    let component_route = matched.route.strip_suffix("/...").unwrap_or(matched.route);
+    let headers = &mut parts.headers;
+    set(headers, HeaderName::from_static("spin-full-url"), &full_url);
+    set(headers, HeaderName::from_static("spin-path-info"), matched.path_info);
+    set(headers, HeaderName::from_static("spin-matched-route"), matched.route);
+    set(headers, HeaderName::from_static("spin-raw-component-route"), matched.route);
+    set(headers, HeaderName::from_static("spin-component-route"), component_route);
+    set(headers, HeaderName::from_static("spin-base-path"), "/");
+    for (name, value) in matched.params() {
+        if let Ok(name) = HeaderName::try_from(format!("spin-path-match-{name}")) {
+            set(headers, name, value);
+        }
+    }
+}
+
+/// Sets a header whose value comes from a path or an address.
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+fn call_of(headers: &HeaderMap, correlation_id: &CorrelationId, service: &Service) -> Call {
+    let trace = TraceContext::from_client(headers.get(TRACEPARENT).map(HeaderValue::as_bytes));
+    Call::new(correlation_id.clone(), trace, service.limits.request_time_max)
+}
+
+fn log(service: &Service, correlation_id: &str, outcome: &Result<Response<WasiBody>, Failure>, began: Instant) {
+    let duration_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    match outcome {
+        Ok(response) => tracing::debug!(
+            component = %service.id, correlation = correlation_id, status = response.status().as_u16(), duration_us, "request answered"
+        ),
+        Err(failure) => tracing::warn!(
+            component = %service.id, correlation = correlation_id, kind = failure.kind(), duration_us, "request failed"
+        ),
+    }
+}
+
+fn failure_response(failure: &Failure, correlation_id: &str) -> Response<WasiBody> {
+    match failure {
+        Failure::Overloaded { retry_after_seconds } | Failure::CircuitOpen { retry_after_seconds } => {
+            let mut response = error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "We are very busy right now. Please try again in a moment.",
+                None,
+            );
+            response.headers_mut().insert(header::RETRY_AFTER, (*retry_after_seconds).into());
+            response
+        }
+        Failure::Deadline => error(
+            StatusCode::GATEWAY_TIMEOUT,
+            "This took too long. Please check whether it went through before you try again.",
+            Some(correlation_id),
+        ),
+        Failure::TooLarge => error(StatusCode::PAYLOAD_TOO_LARGE, "The request is too large.", None),
+        Failure::NotServed => error(StatusCode::NOT_FOUND, "There is nothing at this address.", None),
+        Failure::Trapped(_) => error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Something went wrong on our side. Please try again.",
+            Some(correlation_id),
+        ),
+    }
+}
+
+/// An answer of the host's own: a JSON object with a message for people.
+#[must_use]
+pub fn error(status: StatusCode, message: &str, correlation_id: Option<&str>) -> Response<WasiBody> {
+    let body = match correlation_id {
+        Some(id) => serde_json::json!({ "message": message, "correlationId": id }),
+        None => serde_json::json!({ "message": message }),
+    };
+    json(status, &body)
+}
+
+/// An answer in JSON.
+#[must_use]
+pub fn json(status: StatusCode, body: &serde_json::Value) -> Response<WasiBody> {
+    let mut response = Response::new(message::full(Bytes::from(body.to_string())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

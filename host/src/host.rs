@@ -1,0 +1,350 @@
+//! From a validated application to one that runs, and back down again.
+//!
+//! Everything that is wrong with an application is found before it gets traffic,
+//! and told at once.
+
+mod database_metrics;
+mod files;
+mod load;
+pub mod swap;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use futures::future::{BoxFuture, join_all};
+use wasmtime::component::Val;
+
+use crate::{
+    call::Call,
+    capability::variables::Sources,
+    control::{self, Control},
+    front::Front,
+    links::answer::Answers,
+    manifest::Application,
+    platform::{Request, Response},
+    registry::Registry,
+    router::Router,
+    scheduler::{self, RUNS_MAX, Scheduler, system_clock},
+    server::Server,
+    service::{Failure, Service},
+    telemetry::metrics::Dropped,
+    version::{Version, function_key},
+};
+use load::Loader;
+use swap::Swapper;
+
+/// Time that running requests get when the host stops.
+const STOP_TIME_MAX: Duration = Duration::from_secs(30);
+/// Time a component may take to prepare itself; migrations run in it.
+const PREPARE_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// Everything that is wrong with an application, or with where it is to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartError(pub Vec<String>);
+
+impl StartError {
+    fn one(problem: impl fmt::Display) -> Self {
+        Self(vec![problem.to_string()])
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the application cannot start:")?;
+        self.0.iter().try_for_each(|problem| write!(f, "\n- {problem}"))
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A way to run components.
+pub struct Host;
+
+impl Host {
+    /// Prepares to run `application`.
+    #[must_use]
+    pub fn builder(application: Application) -> Builder {
+        Builder {
+            application,
+            data_dir: PathBuf::from(".cairn"),
+            compiled_dir: None,
+            listen: "127.0.0.1:0".to_owned(),
+            operator: "127.0.0.1:0".to_owned(),
+            sources: Sources::none(),
+            answers: Answers::default(),
+        }
+    }
+}
+
+/// What an application runs with.
+pub struct Builder {
+    application: Application,
+    data_dir: PathBuf,
+    compiled_dir: Option<PathBuf>,
+    listen: String,
+    operator: String,
+    sources: Sources,
+    answers: Answers,
+}
+
+impl Builder {
+    /// Folder of databases and whatever else is kept; `.cairn` unless set.
+    #[must_use]
+    pub fn data_dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.data_dir = dir.as_ref().to_owned();
+        self
+    }
+
+    /// Folder of compiled components; `compiled` in the data folder unless set. Hosts
+    /// may share it.
+    #[must_use]
+    pub fn compiled_dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.compiled_dir = Some(dir.as_ref().to_owned());
+        self
+    }
+
+    /// Public address; a free port of this machine unless set.
+    #[must_use]
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listen = address.into();
+        self
+    }
+
+    /// Operator's address; a free port of this machine unless set.
+    #[must_use]
+    pub fn operator(mut self, address: impl Into<String>) -> Self {
+        self.operator = address.into();
+        self
+    }
+
+    /// Where application variables get their values; their defaults unless set.
+    #[must_use]
+    pub fn variables(mut self, sources: Sources) -> Self {
+        self.sources = sources;
+        self
+    }
+
+    /// Answers a function that components import, in place of whoever exports it.
+    /// For tests of one component alone.
+    #[must_use]
+    pub fn answer<F>(mut self, interface: &str, function: &str, answer: F) -> Self
+    where
+        F: Fn(Vec<Val>) -> BoxFuture<'static, wasmtime::Result<Vec<Val>>> + Send + Sync + 'static,
+    {
+        self.answers.insert(interface, function, Arc::new(answer));
+        self
+    }
+
+    /// Compiles, links and prepares all components, then opens the doors.
+    ///
+    /// # Errors
+    /// Everything that is wrong, as far as one thing does not hide another.
+    pub async fn start(self) -> Result<Running, StartError> {
+        let began = Instant::now();
+        let router = Router::compile(&self.application.triggers).map_err(StartError::one)?;
+        let shared = Arc::new(load::Shared::open(&self.application, &self.data_dir, &self.sources)?);
+        let (name, components) = (self.application.name.clone(), self.application.components.len());
+        let compiled_dir = self.compiled_dir.unwrap_or_else(|| self.data_dir.join("compiled"));
+        let loader = Loader::new(self.application, self.data_dir, &compiled_dir, self.answers, Arc::clone(&shared))?;
+        let (registry, plan) = loader.load().await?;
+        prepare_all(&registry).await?;
+        tokio::spawn(Registry::trim_idle(Arc::downgrade(&registry)));
+
+        let scheduler = start_scheduler(&loader.application, &registry, &shared)?;
+        let swapper = Arc::new(Swapper::new(loader, Arc::clone(&registry), plan));
+        let ready = Arc::new(AtomicBool::new(false));
+        let control = Control::new(
+            Arc::clone(&registry),
+            readiness(&ready, &shared),
+            Arc::clone(&shared.metrics),
+            Arc::clone(&scheduler),
+            Arc::clone(&swapper),
+        );
+        let operator = listen(&self.operator, Arc::new(control)).await?;
+        let front = listen(&self.listen, Arc::new(Front::new(router, Arc::clone(&registry)))).await?;
+        ready.store(true, Relaxed);
+        tracing::info!(
+            application = name,
+            components,
+            address = %front.address(),
+            operator_address = %operator.address(),
+            start_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "ready"
+        );
+        Ok(Running { registry, scheduler, swapper, shared, ready, front, operator })
+    }
+}
+
+/// Ready while the doors are open and every database works.
+fn readiness(ready: &Arc<AtomicBool>, shared: &Arc<load::Shared>) -> control::Readiness {
+    let (ready, shared) = (Arc::clone(ready), Arc::clone(shared));
+    Box::new(move || match ready.load(Relaxed) {
+        false => vec!["starting or stopping".to_owned()],
+        true => shared.failures(),
+    })
+}
+
+async fn listen(address: &str, handler: Arc<impl crate::server::Handler>) -> Result<Server, StartError> {
+    Server::start(address, handler)
+        .await
+        .map_err(|error| StartError::one(format!("cannot listen at {address}: {error}")))
+}
+
+/// Lets every component prepare itself, all at once.
+async fn prepare_all(registry: &Registry) -> Result<(), StartError> {
+    let outcomes = join_all(registry.iter().map(prepare)).await;
+    let problems: Vec<String> = outcomes.into_iter().filter_map(Result::err).collect();
+    if problems.is_empty() { Ok(()) } else { Err(StartError(problems)) }
+}
+
+async fn prepare(service: &Arc<Service>) -> Result<(), String> {
+    let Some(version) = service.current() else {
+        return Ok(());
+    };
+    prepare_version(service, &version).await.map_err(|problem| format!("component {:?}: {problem}", service.id))
+}
+
+/// Lets a version prepare itself, in a task of its own so that components do side by side.
+async fn prepare_version(service: &Arc<Service>, version: &Arc<Version>) -> Result<(), String> {
+    let (preparing, version) = (Arc::clone(service), Arc::clone(version));
+    let outcome = tokio::spawn(async move { preparing.prepare(version, Call::own(PREPARE_TIME_MAX)).await }).await;
+    outcome
+        .unwrap_or_else(|error| Err(error.to_string()))
+        .map_err(|problem| format!("it could not be prepared: {problem}"))
+}
+
+/// Starts what the manifest schedules, and background work that components ask for.
+fn start_scheduler(
+    application: &Application,
+    registry: &Arc<Registry>,
+    shared: &load::Shared,
+) -> Result<Arc<Scheduler>, StartError> {
+    let jobs = application
+        .components
+        .iter()
+        .flat_map(|component| component.schedule.iter().map(|job| (component.id.clone(), job.clone())));
+    let settings =
+        scheduler::Settings { runs_max: RUNS_MAX, clock: system_clock(), metrics: Arc::clone(&shared.metrics) };
+    let registry = Arc::downgrade(registry);
+    let invoke: scheduler::Invoke = Arc::new(move |component, path| {
+        let registry = registry.clone();
+        Box::pin(async move {
+            let registry = registry.upgrade().context("the host is stopping")?;
+            let service = registry.get(&component).context("there is no such component")?;
+            let call = Call::own(service.limits.request_time_max);
+            Ok(control::post(service, &path, call).await?.status)
+        })
+    });
+    let scheduler = Scheduler::start(jobs, settings, invoke).map(Arc::new).map_err(StartError::one)?;
+    shared.scheduler.connect(Arc::clone(&scheduler));
+    Ok(scheduler)
+}
+
+/// An application that runs.
+pub struct Running {
+    registry: Arc<Registry>,
+    scheduler: Arc<Scheduler>,
+    swapper: Arc<Swapper>,
+    shared: Arc<load::Shared>,
+    ready: Arc<AtomicBool>,
+    front: Server,
+    operator: Server,
+}
+
+impl Running {
+    /// Where clients reach it.
+    #[must_use]
+    pub fn http_addr(&self) -> std::net::SocketAddr {
+        self.front.address()
+    }
+
+    /// Where the operator reaches it.
+    #[must_use]
+    pub fn operator_addr(&self) -> std::net::SocketAddr {
+        self.operator.address()
+    }
+
+    /// Its services.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Sends a request to a component's handler, past all routes.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn request(&self, component: &str, request: Request) -> Result<Response, Failure> {
+        let (service, call) = self.service(component)?;
+        service.handle(call, request).await
+    }
+
+    /// POSTs to a private route of a component, as the scheduler does.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn post(&self, component: &str, target: &str) -> Result<Response, Failure> {
+        let (service, call) = self.service(component)?;
+        control::post(&service, target, call).await
+    }
+
+    /// Calls a function that a component exports, with plain values.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn call(
+        &self,
+        component: &str,
+        interface: &str,
+        function: &str,
+        params: Vec<Val>,
+        results_count: usize,
+    ) -> Result<Vec<Val>, Failure> {
+        let (service, call) = self.service(component)?;
+        service.call_export(call, &function_key(interface, function), params, results_count).await
+    }
+
+    /// Replaces components while requests run.
+    #[must_use]
+    pub fn swapper(&self) -> &Swapper {
+        &self.swapper
+    }
+
+    fn service(&self, component: &str) -> Result<(Arc<Service>, Call), Failure> {
+        let service = self.registry.get(component).cloned().ok_or(Failure::NotServed)?;
+        let call = Call::own(service.limits.request_time_max);
+        Ok((service, call))
+    }
+
+    /// Accepts nothing more, lets what runs end within 30 s, and closes everything.
+    /// Gives whether all of it ended by itself.
+    pub async fn stop(self) -> bool {
+        let began = Instant::now();
+        self.ready.store(false, Relaxed);
+        let (answered, jobs_aborted) =
+            futures::join!(self.front.stop(STOP_TIME_MAX), self.scheduler.stop(STOP_TIME_MAX));
+        let idle = async {
+            for service in self.registry.iter() {
+                service.idle().await;
+            }
+        };
+        let left = STOP_TIME_MAX.saturating_sub(began.elapsed());
+        let settled = tokio::time::timeout(left, idle).await.is_ok();
+        self.operator.stop(Duration::from_secs(1)).await;
+        for version in self.registry.iter().filter_map(|service| service.current()) {
+            version.retire(Dropped::Stop);
+        }
+        self.shared.close().await;
+        let clean = answered && settled && jobs_aborted == 0;
+        tracing::info!(clean, "stopped");
+        clean
+    }
+}

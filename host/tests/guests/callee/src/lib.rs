@@ -1,0 +1,98 @@
+//! A guest that is called, and misbehaves when told to.
+#![cfg(target_family = "wasm")]
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
+
+mod bindings {
+    #![allow(unsafe_code, reason = "generated")]
+    spin_sdk::wit_bindgen::generate!({
+        path: ["../../../../wit/http", "../../../../wit/jobs", "../../../../wit/lifecycle", "../../wit"],
+        world: "test:guests/callee",
+        runtime_path: "spin_sdk::wit_bindgen::rt",
+        generate_all,
+    });
+    use super::Guest;
+    export!(Guest);
+}
+use bindings::{
+    cairn::http::types::{Request, Response},
+    exports::{
+        cairn::{http::handler, lifecycle::lifecycle},
+        test::guests::echo,
+    },
+};
+
+struct Guest;
+
+/// Requests that this instance has seen.
+static REQUESTS: AtomicU32 = AtomicU32::new(0);
+
+impl handler::Guest for Guest {
+    async fn handle(request: Request) -> Response {
+        let seen = REQUESTS.fetch_add(1, Relaxed) + 1;
+        let path = request.target.split('?').next().unwrap_or_default();
+        let body = match path {
+            "/headers" => request.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect(),
+            "/body" => request.body.len().to_string(),
+            "/count" => seen.to_string(),
+            "/environment" => std::env::vars().map(|(name, value)| format!("{name}={value}\n")).collect(),
+            "/file" => std::fs::read_to_string("/files/greeting.txt").unwrap_or_else(|error| error.to_string()),
+            "/write" => {
+                std::fs::write("/files/new.txt", "x").map_or_else(|error| error.to_string(), |()| "written".into())
+            }
+            _ => act(path.trim_start_matches('/')),
+        };
+        Response { status: 200, headers: vec![("content-type".into(), "text/plain".into())], body: body.into_bytes() }
+    }
+}
+
+impl echo::Guest for Guest {
+    async fn say(text: String) -> Result<String, echo::Error> {
+        match text.as_str() {
+            "refuse" => Err(echo::Error::Refused),
+            other => Ok(act(other)),
+        }
+    }
+
+    async fn double(number: u32) -> u32 {
+        assert!(number < 1_000_000, "too large to double");
+        number * 2
+    }
+}
+
+impl lifecycle::Guest for Guest {
+    async fn prepare() -> Result<(), String> {
+        match std::env::var("FAIL_PREPARE") {
+            Ok(reason) => Err(reason),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Misbehaves if the text says how; otherwise gives it back.
+fn act(text: &str) -> String {
+    match text {
+        "loop" => loop {
+            std::hint::spin_loop();
+        },
+        "grow" => {
+            let mut hoard = Vec::new();
+            loop {
+                hoard.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+            }
+        }
+        "trap" => panic!("told to"),
+        "log" => {
+            println!("{{\"level\":\"info\",\"message\":\"hello from the guest\"}}");
+            "logged".into()
+        }
+        "sleep" => {
+            std::thread::sleep(Duration::from_millis(300));
+            "slept".into()
+        }
+        other => other.to_owned(),
+    }
+}

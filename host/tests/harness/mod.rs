@@ -1,0 +1,121 @@
+//! What the tests of the host share: guests, applications and a client.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+};
+
+use bytes::Bytes;
+use host::{
+    host::{Builder, Host, Running, StartError},
+    manifest,
+};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+
+/// A folder that is removed after the test.
+pub struct TestDir(PathBuf);
+
+impl TestDir {
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("cairn-host-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
+        let dir = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TestDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The file of a guest under `tests/guests`. All are built on first use.
+pub fn guest(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(build_guests).join(format!("host_guest_{name}.wasm"))
+}
+
+fn build_guests() -> PathBuf {
+    // target/<profile>/deps/<this test>
+    let target = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned();
+    let status = Command::new(env!("CARGO"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["build", "--quiet", "--target", "wasm32-wasip2", "--profile", "component"])
+        .args(["-p", "host-guest-callee", "-p", "host-guest-caller", "-p", "host-guest-streaming"])
+        .arg("--target-dir")
+        .arg(&target)
+        .status()
+        .unwrap();
+    assert!(status.success(), "the guests were not built");
+    target.join("wasm32-wasip2/component")
+}
+
+/// A manifest of these components, each with its route and further settings.
+pub fn manifest(components: &[(&str, &Path, &str, &str)]) -> String {
+    let mut text = "spin_manifest_version = 2\n[application]\nname = \"test\"\nversion = \"1.0.0\"\n".to_owned();
+    for (id, source, route, settings) in components {
+        let route = if route.is_empty() { "{ private = true }".to_owned() } else { format!("{route:?}") };
+        text += &format!(
+            "\n[[trigger.http]]\nroute = {route}\ncomponent = \"{id}\"\n\n[component.{id}]\nsource = {source:?}\n{settings}\n"
+        );
+    }
+    text
+}
+
+/// A host for a manifest, with its data in a folder of its own.
+pub fn host(dir: &TestDir, manifest: &str) -> Builder {
+    let application = manifest::parse(manifest, dir.path()).unwrap_or_else(|problems| panic!("{problems}\n{manifest}"));
+    // Compiled guests are shared by all tests, which are many times faster for it.
+    let compiled = guest("callee").with_file_name("compiled");
+    Host::builder(application).data_dir(dir.path()).compiled_dir(compiled)
+}
+
+pub async fn start(dir: &TestDir, manifest: &str) -> Running {
+    host(dir, manifest).start().await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub async fn start_error(dir: &TestDir, manifest: &str) -> StartError {
+    match host(dir, manifest).start().await {
+        Ok(_) => panic!("it started"),
+        Err(error) => error,
+    }
+}
+
+/// An answer whose body has been read.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+pub async fn get(address: SocketAddr, target: &str) -> Answer {
+    send(address, Request::get(target), Bytes::new()).await
+}
+
+pub async fn post(address: SocketAddr, target: &str, body: impl Into<Bytes>) -> Answer {
+    send(address, Request::builder().method(Method::POST).uri(target), body.into()).await
+}
+
+pub async fn send(address: SocketAddr, request: http::request::Builder, body: Bytes) -> Answer {
+    let mut request = request.body(Full::new(body)).unwrap();
+    *request.uri_mut() = format!("http://{address}{}", request.uri()).parse().unwrap();
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let (parts, body) = client.request(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer { status: parts.status, headers: parts.headers, body: String::from_utf8_lossy(&body).into_owned() }
+}
