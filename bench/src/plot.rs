@@ -24,13 +24,22 @@ const COLOURS: [&str; 5] = ["#0b6e99", "#d9822b", "#5c8a3a", "#8a4f9e", "#777777
 /// Draws the results.
 pub fn svg(results: &Results, systems: &[String]) -> String {
     let group = |bars: usize| TITLE_HEIGHT + BAR_STEP * u32::try_from(bars).unwrap_or_default() + GROUP_GAP;
-    let height = HEADER_HEIGHT + results.requests.iter().map(|row| group(row.figures.len())).sum::<u32>() + FOOTER_HEIGHT;
+    let height =
+        HEADER_HEIGHT + results.requests.iter().map(|row| group(row.figures.len())).sum::<u32>() + FOOTER_HEIGHT;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" \
          font-family=\"system-ui, 'DejaVu Sans', sans-serif\">\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n"
     );
     text(&mut out, LEFT, 34, 20, "700", "#1c2b36", "Requests a second, and what each costs");
-    text(&mut out, LEFT, 56, 12, "400", "#55646f", "Bars are scaled within each request. Higher is better. p50 and p99 are latencies, CPU is processor time a request.");
+    text(
+        &mut out,
+        LEFT,
+        56,
+        12,
+        "400",
+        "#55646f",
+        "Bars are scaled within each request. Higher is better. p50 and p99 are latencies, CPU is processor time a request.",
+    );
     legend(&mut out, systems);
     let mut top = HEADER_HEIGHT;
     for row in &results.requests {
@@ -59,7 +68,10 @@ fn legend(out: &mut String, systems: &[String]) {
 fn bar(out: &mut String, y: u32, figure: &Figure, most: f64, colour: &str) {
     let width = (figure.requests_per_second / most * BAR_WIDTH).max(1.0);
     text(out, LEFT, y + 13, 12, "400", "#55646f", &figure.system);
-    let _ = writeln!(out, "<rect x=\"{BARS_AT}\" y=\"{y}\" width=\"{width:.1}\" height=\"{BAR_HEIGHT}\" rx=\"2\" fill=\"{colour}\"/>");
+    let _ = writeln!(
+        out,
+        "<rect x=\"{BARS_AT}\" y=\"{y}\" width=\"{width:.1}\" height=\"{BAR_HEIGHT}\" rx=\"2\" fill=\"{colour}\"/>"
+    );
     let millis = |us: u32| format!("{:.1}", f64::from(us) / 1000.0);
     let cpu = figure.cpu_us.map_or_else(String::new, |us| format!(" · CPU {} µs", thousands(us)));
     let rate = thousands(figure.requests_per_second);
@@ -75,12 +87,18 @@ fn footer(out: &mut String, results: &Results, y: u32) {
     );
     text(out, LEFT, y, 12, "400", "#55646f", &line);
     if let Some(calls) = &results.calls {
-        let line = format!("A call between components: {:.1} µs by WIT, {:.1} µs as an HTTP request.", calls.wit_call_us, calls.upstream_call_us);
+        let line = format!(
+            "A call between components: {:.1} µs by WIT, {:.1} µs as an HTTP request.",
+            calls.wit_call_us, calls.upstream_call_us
+        );
         text(out, LEFT, y + 18, 12, "400", "#55646f", &line);
     }
 }
 
 fn text(out: &mut String, x: u32, y: u32, size: u32, weight: &str, colour: &str, content: &str) {
     let content = content.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let _ = writeln!(out, "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\" font-weight=\"{weight}\" fill=\"{colour}\">{content}</text>");
+    let _ = writeln!(
+        out,
+        "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\" font-weight=\"{weight}\" fill=\"{colour}\">{content}</text>"
+    );
 }

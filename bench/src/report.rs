@@ -74,7 +74,8 @@ impl Tally {
             *failures.entry(what.clone()).or_default() += count;
         }
         let elapsed = self.slices.iter().map(|slice| slice.elapsed).sum();
-        let cpu_us = self.cpu.filter(|_| !latencies.is_empty()).map(|cpu| cpu.as_secs_f64() * 1e6 / latencies.len() as f64);
+        let cpu_us =
+            self.cpu.filter(|_| !latencies.is_empty()).map(|cpu| cpu.as_secs_f64() * 1e6 / latencies.len() as f64);
         Figure {
             system: system.to_owned(),
             requests: latencies.len(),
@@ -127,7 +128,9 @@ pub fn table(results: &Results, systems: &[String]) -> String {
         for system in systems {
             cells.extend(row.figure(system).map_or_else(|| ["–"; 4].map(str::to_owned), cells_of));
         }
-        cells.extend(others.iter().map(|other| row.ratio(OURS, other).map_or("–".into(), |ratio| format!("{ratio:.2}"))));
+        cells.extend(
+            others.iter().map(|other| row.ratio(OURS, other).map_or("–".into(), |ratio| format!("{ratio:.2}"))),
+        );
         lines.push(cells);
     }
     aligned(&lines)
@@ -161,7 +164,9 @@ pub fn thousands(number: f64) -> String {
 
 fn aligned(lines: &[Vec<String>]) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default();
+    let width = |column: usize| {
+        lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default()
+    };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut out = String::new();
     for (number, line) in lines.iter().enumerate() {
@@ -220,10 +225,18 @@ mod tests {
         tally.add(slice(vec![1500; 20_000], 1), None);
         let requests = vec![Row::new(Scenario::Hello, vec![tally.figure("host")])];
         let conditions = Conditions {
-            processors: 2, connections: 32, slice_seconds: 1.0, rounds: 1, load_average_before: 0.0, load_average_after: 0.0,
+            processors: 2,
+            connections: 32,
+            slice_seconds: 1.0,
+            rounds: 1,
+            load_average_before: 0.0,
+            load_average_after: 0.0,
         };
         let table = table(&Results { conditions, requests, calls: None }, &["host".into(), "twin".into()]);
         let row = table.lines().nth(2).unwrap();
-        assert!(row.contains("20,000 |   1.50 |   1.50 |      – |") && row.trim_end_matches('|').ends_with("– "), "{table}");
+        assert!(
+            row.contains("20,000 |   1.50 |   1.50 |      – |") && row.trim_end_matches('|').ends_with("– "),
+            "{table}"
+        );
     }
 }

@@ -205,7 +205,10 @@ fn show(results: &Results, options: &Options) -> Result<()> {
     }
     println!("\n{}", report::table(results, &systems));
     if let Some(calls) = &results.calls {
-        println!("A call between components: {:.1} µs by WIT, {:.1} µs as an HTTP request.", calls.wit_call_us, calls.upstream_call_us);
+        println!(
+            "A call between components: {:.1} µs by WIT, {:.1} µs as an HTTP request.",
+            calls.wit_call_us, calls.upstream_call_us
+        );
     }
     for line in report::failures(results) {
         println!("failed: {line}");

@@ -97,14 +97,18 @@ impl Scenario {
     /// # Errors
     /// A name that is none.
     pub fn chosen(names: &[String]) -> Result<Vec<Self>> {
-        let known = |name: &String| Self::ALL.into_iter().find(|scenario| scenario.name() == name).ok_or_else(|| unknown(name));
+        let known =
+            |name: &String| Self::ALL.into_iter().find(|scenario| scenario.name() == name).ok_or_else(|| unknown(name));
         let wanted: Vec<Self> = names.iter().map(known).collect::<Result<_>>()?;
         let needed = |scenario: &Self| match scenario {
             Self::CreateBooking => wanted.contains(&Self::CreateOrder) || wanted.contains(&Self::Verify),
             Self::CreateOrder => wanted.contains(&Self::Verify),
             _ => false,
         };
-        Ok(Self::ALL.into_iter().filter(|scenario| wanted.is_empty() || wanted.contains(scenario) || needed(scenario)).collect())
+        Ok(Self::ALL
+            .into_iter()
+            .filter(|scenario| wanted.is_empty() || wanted.contains(scenario) || needed(scenario))
+            .collect())
     }
 }
 
@@ -167,7 +171,9 @@ impl Visit {
         move || {
             left = left.checked_sub(1)?;
             match scenario {
-                Scenario::Hello | Scenario::TrekList | Scenario::TrekBySlug | Scenario::BatchById => Some(Call::get(&path)),
+                Scenario::Hello | Scenario::TrekList | Scenario::TrekBySlug | Scenario::BatchById => {
+                    Some(Call::get(&path))
+                }
                 Scenario::Login => Some(self.login(&path)),
                 Scenario::Me => self.me(&path),
                 Scenario::CreateBooking => self.book(&path),
@@ -179,7 +185,13 @@ impl Visit {
 
     fn post(&self, path: &Arc<str>, person: usize, body: &Value) -> Option<Call> {
         let token = self.tickets.token(person).ok()?;
-        Some(Call { method: Method::POST, path: path.clone(), token: Some(token), body: Bytes::from(body.to_string()), tag: person })
+        Some(Call {
+            method: Method::POST,
+            path: path.clone(),
+            token: Some(token),
+            body: Bytes::from(body.to_string()),
+            tag: person,
+        })
     }
 
     fn login(&mut self, path: &Arc<str>) -> Call {
@@ -234,7 +246,8 @@ impl Visit {
                 }
                 Scenario::CreateOrder => {
                     let paid = provider.pay(&text(&answer["order"]["id"])?, Attempt::new(Outcome::Captured));
-                    self.paid.push_back((*person, paid.map_err(|refusal| anyhow!("the provider refuses: {refusal:?}"))?));
+                    self.paid
+                        .push_back((*person, paid.map_err(|refusal| anyhow!("the provider refuses: {refusal:?}"))?));
                 }
                 _ => {}
             }

@@ -11,8 +11,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 use cairn_tests::{
     client::Client,
-    doubles::razorpay::{Faults, WebhookFaults},
     doubles::Budget,
+    doubles::razorpay::{Faults, WebhookFaults},
     system::System,
 };
 
@@ -62,7 +62,8 @@ fn cpu(pid: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the process is gone")?;
     // The name, in parentheses, may contain anything.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).context("the form of /proc/<pid>/stat");
+    let ticks =
+        |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).context("the form of /proc/<pid>/stat");
     // utime and stime are the 14th and 15th of all; two stand before the parenthesis' end.
     Ok(Duration::from_secs_f64((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND))
 }
@@ -106,7 +107,10 @@ impl Pair {
         let limits = [("RATE_LIMIT_MAX_REQUESTS", unlimited.as_str()), ("RATE_LIMIT_STRICT_MAX", unlimited.as_str())];
         let mut host = System::start_with(&limits).await.context("the host")?;
         // Payments are told by clients alone, so that only what they ask is measured.
-        host.razorpay.set_faults(Faults { webhooks: WebhookFaults { lose: Budget::Always, ..WebhookFaults::default() }, ..Faults::default() });
+        host.razorpay.set_faults(Faults {
+            webhooks: WebhookFaults { lose: Budget::Always, ..WebhookFaults::default() },
+            ..Faults::default()
+        });
         let (trek_id, slug) = first_trek(&host.client()).await?;
         host.stop().await?;
         seed::fill(host.data(), trek_id.parse()?).await?;
@@ -136,7 +140,12 @@ pub async fn first_trek(client: &Client) -> Result<(String, String)> {
     Ok((text("_id")?, text("slug")?))
 }
 
-async fn start_twin(binary: &Path, listen: SocketAddr, data: PathBuf, environment: &[(String, String)]) -> Result<Twin> {
+async fn start_twin(
+    binary: &Path,
+    listen: SocketAddr,
+    data: PathBuf,
+    environment: &[(String, String)],
+) -> Result<Twin> {
     let log = fs::File::create(data.join("log"))?;
     let mut command = Command::new(binary);
     command.args(["--listen", &listen.to_string()]).arg("--data").arg(&data);

@@ -2,6 +2,8 @@
 CREATE TABLE outbox (
     event_id TEXT NOT NULL,
     consumer TEXT NOT NULL,
+    -- The record the event is about.
+    subject TEXT NOT NULL,
     event TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     attempts BIGINT NOT NULL DEFAULT 0,
@@ -11,6 +13,8 @@ CREATE TABLE outbox (
 );
 
 CREATE INDEX outbox_due ON outbox (next_attempt_at);
+
+CREATE INDEX outbox_subject ON outbox (subject, consumer);
 
 -- Events taken, so that a second delivery changes nothing.
 CREATE TABLE inbox (

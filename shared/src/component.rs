@@ -169,17 +169,20 @@ async fn health<C: Component>(component: Rc<C>) -> Result<Response> {
         Ok(_) => (200, "healthy", "connected"),
         Err(_) => (503, "unhealthy", "disconnected"),
     };
-    Ok(Response::json(status, &serde_json::json!({
-        "success": status == 200,
-        "service": format!("{}-service", C::NAME),
-        "status": state,
-        "timestamp": component.env().now(),
-        "database": database,
-    })))
+    Ok(Response::json(
+        status,
+        &serde_json::json!({
+            "success": status == 200,
+            "service": format!("{}-service", C::NAME),
+            "status": state,
+            "timestamp": component.env().now(),
+            "database": database,
+        }),
+    ))
 }
 
 async fn relay<C: Component>(component: Rc<C>) -> Result<Response> {
-    let failed = events::relay(component.db(), component.env(), None).await?;
+    let failed = events::relay(component.db(), component.env()).await?;
     if failed == 0 { Ok(Response::empty(204)) } else { Err(Error::unavailable(format!("{failed} deliveries failed"))) }
 }
 
@@ -262,12 +265,17 @@ pub mod guest {
         }
 
         /// As [`Slot::handle`], from and to the types of `wasi:http`.
-        pub async fn handle_wasi(&self, request: spin_sdk::http::Request) -> http::Response<http_body_util::Full<bytes::Bytes>> {
+        pub async fn handle_wasi(
+            &self,
+            request: spin_sdk::http::Request,
+        ) -> http::Response<http_body_util::Full<bytes::Bytes>> {
             use http_body_util::BodyExt;
             let (parts, body) = request.into_parts();
             let answer = match body.collect().await {
                 Ok(body) => {
-                    let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+                    let headers = parts.headers.iter().map(|(name, value)| {
+                        (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+                    });
                     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
                     let request = Request {
                         method: parts.method.to_string(),
@@ -286,14 +294,18 @@ pub mod guest {
     }
 
     fn into_http(answer: Response) -> http::Response<http_body_util::Full<bytes::Bytes>> {
+        let length = answer.body.len();
         let mut response = http::Response::new(http_body_util::Full::new(bytes::Bytes::from(answer.body)));
-        *response.status_mut() = http::StatusCode::from_u16(answer.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() =
+            http::StatusCode::from_u16(answer.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
         for (name, value) in answer.headers {
             match (http::HeaderName::try_from(name), http::HeaderValue::try_from(value)) {
                 (Ok(name), Ok(value)) => drop(response.headers_mut().append(name, value)),
                 _ => crate::log::warn("a header that is not valid was left out", &[]),
             }
         }
+        // With its length known, a response goes out in one piece.
+        response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
         response
     }
 
@@ -305,11 +317,11 @@ pub mod guest {
 
 /// Makes the WebAssembly component: the whole of a component's `shell.rs`.
 ///
-/// ```ignore
+/// ```text
 /// cairn_shared::component! {
 ///     app: crate::app::App,
-///     world: "cairn:booking/service",
-///     wit: ["../../wit/http", "../../wit/lifecycle", "../../wit/booking"],
+///     world: "cairn:orders/service",
+///     wit: ["../../wit/http", "../../wit/lifecycle", "../../wit/orders"],
 /// }
 /// ```
 ///

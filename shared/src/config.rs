@@ -38,7 +38,8 @@ impl Config {
     /// A variable that has to be set.
     pub fn required(&mut self, name: &str) -> String {
         self.optional(name).unwrap_or_else(|| {
-            self.problems.push(format!("variable `{name}` is not set: give it as environment variable {}", name.to_uppercase()));
+            self.problems
+                .push(format!("variable `{name}` is not set: give it as environment variable {}", name.to_uppercase()));
             String::new()
         })
     }

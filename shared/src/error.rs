@@ -99,7 +99,9 @@ impl Error {
     /// The envelope, with the message at the top level where existing clients read it.
     pub fn into_response(self, service: &str, now: Timestamp) -> Response {
         if let Some(cause) = &self.cause {
-            crate::log::error("request failed", &[("cause", cause), ("code", &self.code)]);
+            // What the client did wrong is the client's business.
+            let log = if self.status >= 500 { crate::log::error } else { crate::log::info };
+            log("request failed", &[("cause", cause), ("code", &self.code)]);
         }
         let mut body = json!({
             "success": false,

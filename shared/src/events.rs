@@ -28,6 +28,9 @@ const DELIVERY_EVENTS_MAX: i64 = 100;
 /// How long taken events are remembered; no delivery is retried for that long.
 const INBOX_KEPT: i64 = 30 * 24 * HOUR;
 
+/// How long an event is left to the request that delivers it itself.
+const INLINE_MAX: i64 = 3 * SECOND;
+
 /// The longest wait between two attempts to deliver.
 const BACKOFF_MAX: i64 = 60 * SECOND;
 
@@ -71,7 +74,8 @@ impl Event {
     /// # Errors
     /// It has another shape: a 400, so that the producer keeps it and logs it.
     pub fn data<T: DeserializeOwned>(&self) -> Result<T> {
-        T::deserialize(&self.data).map_err(|error| Error::bad_request(format!("event {} {}: {error}", self.kind, self.id)))
+        T::deserialize(&self.data)
+            .map_err(|error| Error::bad_request(format!("event {} {}: {error}", self.kind, self.id)))
     }
 }
 
@@ -80,11 +84,25 @@ impl Event {
 /// # Errors
 /// The database's.
 pub async fn emit(tx: &Tx, event: &Event, consumers: &[&str]) -> Result<()> {
+    write(tx, event, consumers, event.time).await
+}
+
+/// As [`emit`], for an event that the same request delivers itself with [`deliver_now`]
+/// right after the commit, because somebody waits for its effect. Others leave it alone
+/// for a moment, so that it is not delivered by everybody who happens to relay.
+///
+/// # Errors
+/// The database's.
+pub async fn emit_inline(tx: &Tx, event: &Event, consumers: &[&str]) -> Result<()> {
+    write(tx, event, consumers, event.time.plus(INLINE_MAX)).await
+}
+
+async fn write(tx: &Tx, event: &Event, consumers: &[&str], due: Timestamp) -> Result<()> {
     let text = serde_json::to_string(event).map_err(Error::internal)?;
     for consumer in consumers {
-        let insert = "INSERT INTO outbox (event_id, consumer, event, created_at, next_attempt_at) \
-                      VALUES ($1, $2, $3, $4, $5)";
-        tx.execute(insert, params![event.id, *consumer, text.as_str(), event.time, event.time]).await?;
+        let insert = "INSERT INTO outbox (event_id, consumer, subject, event, created_at, next_attempt_at) \
+                      VALUES ($1, $2, $3, $4, $5, $6)";
+        tx.execute(insert, params![event.id, *consumer, &event.subject, text.as_str(), event.time, due]).await?;
     }
     Ok(())
 }
@@ -106,27 +124,41 @@ pub async fn first_time(tx: &Tx, event: &Event, now: Timestamp) -> Result<bool, 
     Ok(tx.query_opt(insert, params![event.id, now]).await?.is_some())
 }
 
-/// Delivers what is due, to one consumer or to all, and tells how many consumers did
-/// not take it. Two relays at once deliver twice, which consumers bear.
+/// Delivers what is due to every consumer, and tells how many did not take it. Two
+/// relays at once deliver twice, which consumers bear.
 ///
 /// # Errors
 /// The database's.
-pub async fn relay(db: &Db, env: &Env, only: Option<&str>) -> Result<usize> {
+pub async fn relay(db: &Db, env: &Env) -> Result<usize> {
     let mut failed = 0;
     let due = "SELECT DISTINCT consumer FROM outbox WHERE next_attempt_at <= $1";
-    let consumers: Result<Vec<String>, _> = db.query(due, params![env.now()]).await?.iter().map(|row| row.get("consumer")).collect();
-    for consumer in consumers?.iter().filter(|consumer| only.is_none_or(|only| only == *consumer)) {
-        while let Some(delivered) = deliver(db, env, consumer).await? {
+    let consumers: Result<Vec<String>, _> =
+        db.query(due, params![env.now()]).await?.iter().map(|row| row.get("consumer")).collect();
+    for consumer in consumers? {
+        let select = "SELECT event_id, event, attempts FROM outbox \
+                      WHERE consumer = $1 AND next_attempt_at <= $2 ORDER BY created_at, event_id LIMIT $3";
+        let due = async || db.query(select, params![&consumer, env.now(), DELIVERY_EVENTS_MAX]).await;
+        while let Some(delivered) = deliver(db, env, &consumer, due().await?).await? {
             if !delivered {
                 failed += 1;
                 break;
             }
         }
     }
-    if only.is_none() {
-        db.execute("DELETE FROM inbox WHERE received_at < $1", params![env.now().plus(-INBOX_KEPT)]).await?;
-    }
+    db.execute("DELETE FROM inbox WHERE received_at < $1", params![env.now().plus(-INBOX_KEPT)]).await?;
     Ok(failed)
+}
+
+/// Delivers what a consumer has not taken yet about a record, due or not, and tells
+/// whether it has everything now.
+///
+/// # Errors
+/// The database's.
+pub async fn deliver_now(db: &Db, env: &Env, consumer: &str, subject: impl ToString) -> Result<bool> {
+    let select = "SELECT event_id, event, attempts FROM outbox \
+                  WHERE subject = $1 AND consumer = $2 ORDER BY created_at, event_id LIMIT $3";
+    let waiting = db.query(select, params![subject.to_string(), consumer, DELIVERY_EVENTS_MAX]).await?;
+    Ok(deliver(db, env, consumer, waiting).await?.unwrap_or(true))
 }
 
 struct Due {
@@ -135,11 +167,8 @@ struct Due {
     attempts: i64,
 }
 
-/// Delivers one batch; none when nothing is due, else whether it was taken.
-async fn deliver(db: &Db, env: &Env, consumer: &str) -> Result<Option<bool>> {
-    let select = "SELECT event_id, event, attempts FROM outbox \
-                  WHERE consumer = $1 AND next_attempt_at <= $2 ORDER BY created_at, event_id LIMIT $3";
-    let rows = db.query(select, params![consumer, env.now(), DELIVERY_EVENTS_MAX]).await?;
+/// Delivers one batch; none when it is empty, else whether it was taken.
+async fn deliver(db: &Db, env: &Env, consumer: &str, rows: Vec<crate::Row>) -> Result<Option<bool>> {
     let due: Result<Vec<Due>, DbError> = rows
         .iter()
         .map(|row| Ok(Due { id: row.get("event_id")?, event: row.get("event")?, attempts: row.get("attempts")? }))
@@ -179,7 +208,8 @@ async fn deliver_each(db: &Db, env: &Env, consumer: &str, due: Vec<Due>) -> Resu
 }
 
 async fn post(env: &Env, consumer: &str, events: impl Iterator<Item = &str>) -> Result<(), String> {
-    let mut request = Request::new("POST", EVENTS_PATH).with_header("content-type", "application/cloudevents-batch+json");
+    let mut request =
+        Request::new("POST", EVENTS_PATH).with_header("content-type", "application/cloudevents-batch+json");
     request.body = format!("[{}]", events.collect::<Vec<_>>().join(",")).into_bytes();
     let response = env.upstream.send(consumer, request).await.map_err(|error| error.to_string())?;
     match response.status {
@@ -196,7 +226,10 @@ async fn forget(tx: &Tx, consumer: &str, delivered: &[Due]) -> Result<(), DbErro
 }
 
 async fn postpone(db: &Db, env: &Env, consumer: &str, due: &[Due], cause: &str) -> Result<()> {
-    crate::log::warn("events were not taken and are kept", &[("consumer", &consumer), ("events", &due.len()), ("cause", &cause)]);
+    crate::log::warn(
+        "events were not taken and are kept",
+        &[("consumer", &consumer), ("events", &due.len()), ("cause", &cause)],
+    );
     let update = "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = $1, last_error = $2 \
                   WHERE event_id = $3 AND consumer = $4";
     for one in due {
@@ -257,8 +290,8 @@ mod tests {
     async fn an_event_is_delivered_and_forgotten() {
         let (db, env, consumer, _) = world().await;
         let event = emit_one(&db, &env).await;
-        assert_eq!(relay(&db, &env, None).await.unwrap(), 0);
-        assert_eq!(relay(&db, &env, None).await.unwrap(), 0);
+        assert_eq!(relay(&db, &env).await.unwrap(), 0);
+        assert_eq!(relay(&db, &env).await.unwrap(), 0);
         assert_eq!(*consumer.taken.borrow(), [event.id]);
     }
 
@@ -267,12 +300,12 @@ mod tests {
         let (db, env, consumer, time) = world().await;
         emit_one(&db, &env).await;
         *consumer.refuse.borrow_mut() = true;
-        assert_eq!(relay(&db, &env, None).await.unwrap(), 1);
+        assert_eq!(relay(&db, &env).await.unwrap(), 1);
         *consumer.refuse.borrow_mut() = false;
-        relay(&db, &env, None).await.unwrap();
+        relay(&db, &env).await.unwrap();
         assert!(consumer.taken.borrow().is_empty(), "not before its time");
         *time.borrow_mut() += 2 * SECOND;
-        relay(&db, &env, None).await.unwrap();
+        relay(&db, &env).await.unwrap();
         assert_eq!(consumer.taken.borrow().len(), 1);
     }
 
@@ -287,8 +320,28 @@ mod tests {
             })
             .await;
         assert!(outcome.is_err());
-        relay(&db, &env, None).await.unwrap();
+        relay(&db, &env).await.unwrap();
         assert!(consumer.taken.borrow().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_inline_event_is_left_to_its_request_for_a_moment() {
+        let (db, env, consumer, time) = world().await;
+        let event = Event::new(&env, "thing.done", "1", &()).unwrap();
+        db.transaction(async |tx| emit_inline(tx, &event, &["other"]).await).await.unwrap();
+        relay(&db, &env).await.unwrap();
+        assert!(consumer.taken.borrow().is_empty(), "others leave it alone");
+        assert!(deliver_now(&db, &env, "other", "2").await.unwrap(), "nothing about another record");
+        assert!(deliver_now(&db, &env, "other", "1").await.unwrap());
+        assert!(deliver_now(&db, &env, "other", "1").await.unwrap());
+        assert_eq!(*consumer.taken.borrow(), [event.id]);
+
+        // Its request died: the relay has it after a moment.
+        let event = Event::new(&env, "thing.done", "1", &()).unwrap();
+        db.transaction(async |tx| emit_inline(tx, &event, &["other"]).await).await.unwrap();
+        *time.borrow_mut() += INLINE_MAX;
+        relay(&db, &env).await.unwrap();
+        assert_eq!(consumer.taken.borrow().len(), 2);
     }
 
     #[tokio::test]

@@ -48,7 +48,12 @@ impl Key {
 /// # Errors
 /// 409 while the first request is in flight, 422 for the same key with another body,
 /// and those of the work. An error that a retry may mend frees the key.
-pub async fn once<R: IntoResponse>(db: &Db, env: &Env, key: Option<Key>, work: impl AsyncFnOnce() -> Result<R>) -> Result<Response> {
+pub async fn once<R: IntoResponse>(
+    db: &Db,
+    env: &Env,
+    key: Option<Key>,
+    work: impl AsyncFnOnce() -> Result<R>,
+) -> Result<Response> {
     let Some(key) = key else { return Ok(work().await?.into_response()) };
     if let Some(stored) = take(db, env, &key).await? {
         return Ok(stored);

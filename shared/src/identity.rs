@@ -117,12 +117,14 @@ pub enum SessionToken<'r> {
 impl<'r> SessionToken<'r> {
     /// The token of a request: a Bearer one wins, good or bad, over the cookie.
     pub fn of(headers: &'r [(String, String)]) -> Option<Self> {
-        let values = |name: &'static str| headers.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str());
+        let values =
+            |name: &'static str| headers.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str());
         let bearer = values("authorization").next().and_then(|value| value.strip_prefix("Bearer"));
         if let Some(token) = bearer {
             return Some(Self::Bearer(token.trim()));
         }
-        let mut pairs = values("cookie").flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let mut pairs =
+            values("cookie").flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
         let (_, token) = pairs.find(|(name, token)| *name == SESSION_COOKIE && !token.is_empty())?;
         Some(Self::Cookie(token))
     }
@@ -176,7 +178,11 @@ mod tests {
 
     fn caller(role: Role, permissions: Option<&[&str]>) -> Caller {
         let id = Id::derive(&["test"]);
-        let group = permissions.map(|p| Group { id, name: "Desk".into(), permissions: p.iter().map(ToString::to_string).collect() });
+        let group = permissions.map(|p| Group {
+            id,
+            name: "Desk".into(),
+            permissions: p.iter().map(ToString::to_string).collect(),
+        });
         Caller { id, name: "मीरा".into(), email: "m@example.org".into(), phone: None, role, group }
     }
 

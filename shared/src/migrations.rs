@@ -8,7 +8,7 @@ use crate::{Db, DbError, Sql, Timestamp, params};
 /// One numbered file of SQL.
 #[derive(Debug, Clone, Copy)]
 pub struct Migration {
-    /// As `0001_bookings`.
+    /// As `0001_records`.
     pub name: &'static str,
     pub sql: &'static str,
 }
@@ -81,7 +81,8 @@ fn statements(sql: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
 
-    const FIRST: Migration = Migration { name: "0001_a", sql: "CREATE TABLE a (x BIGINT);\n-- why\nCREATE TABLE b (x BIGINT);\n" };
+    const FIRST: Migration =
+        Migration { name: "0001_a", sql: "CREATE TABLE a (x BIGINT);\n-- why\nCREATE TABLE b (x BIGINT);\n" };
 
     #[tokio::test]
     async fn migrations_apply_once() {

@@ -104,9 +104,7 @@ impl Client {
     #[must_use]
     pub fn with_header(&self, name: &str, value: &str) -> Self {
         let mut client = self.clone();
-        client
-            .headers
-            .retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        client.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         client.headers.push((name.to_owned(), value.to_owned()));
         client
     }
@@ -114,10 +112,7 @@ impl Client {
     /// The same client with another limit on the time a reply takes.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
-        Self {
-            timeout,
-            ..self.clone()
-        }
+        Self { timeout, ..self.clone() }
     }
 
     /// GET.
@@ -163,19 +158,8 @@ impl Client {
         }
     }
 
-    async fn send_json(
-        &self,
-        method: Method,
-        path: &str,
-        json: &Value,
-    ) -> Result<Reply, ClientError> {
-        self.send(
-            method,
-            path,
-            Some("application/json"),
-            Bytes::from(json.to_string()),
-        )
-        .await
+    async fn send_json(&self, method: Method, path: &str, json: &Value) -> Result<Reply, ClientError> {
+        self.send(method, path, Some("application/json"), Bytes::from(json.to_string())).await
     }
 
     /// Any method with a body of any media type.
@@ -192,16 +176,10 @@ impl Client {
         let url = format!("{}{path}", self.base);
         let request = self
             .request(method, &url, media_type, body)
-            .map_err(|cause| ClientError::Request {
-                url: url.clone(),
-                cause,
-            })?;
+            .map_err(|cause| ClientError::Request { url: url.clone(), cause })?;
         match tokio::time::timeout(self.timeout, self.exchange(&url, request)).await {
             Ok(reply) => reply,
-            Err(_elapsed) => Err(ClientError::Timeout {
-                url,
-                after: self.timeout,
-            }),
+            Err(_elapsed) => Err(ClientError::Timeout { url, after: self.timeout }),
         }
     }
 
@@ -222,34 +200,16 @@ impl Client {
         request.body(Full::new(body))
     }
 
-    async fn exchange(
-        &self,
-        url: &str,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Reply, ClientError> {
+    async fn exchange(&self, url: &str, request: Request<Full<Bytes>>) -> Result<Reply, ClientError> {
         let response =
-            self.pool
-                .request(request)
-                .await
-                .map_err(|cause| ClientError::Connection {
-                    url: url.to_owned(),
-                    cause,
-                })?;
+            self.pool.request(request).await.map_err(|cause| ClientError::Connection { url: url.to_owned(), cause })?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, REPLY_BYTES_MAX)
             .collect()
             .await
-            .map_err(|cause| ClientError::Body {
-                url: url.to_owned(),
-                cause,
-            })?
+            .map_err(|cause| ClientError::Body { url: url.to_owned(), cause })?
             .to_bytes();
         let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        Ok(Reply {
-            status: head.status,
-            headers: head.headers,
-            body,
-            json,
-        })
+        Ok(Reply { status: head.status, headers: head.headers, body, json })
     }
 }

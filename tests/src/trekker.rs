@@ -116,7 +116,8 @@ impl Trekker {
     /// # Errors
     /// Anything but 200.
     pub async fn order(&self, booking: &str) -> Result<Value> {
-        let reply = self.client.post("/api/payments/create-order", &json!({ "bookingId": booking, "amount": 1 })).await?;
+        let reply =
+            self.client.post("/api/payments/create-order", &json!({ "bookingId": booking, "amount": 1 })).await?;
         Ok(expect(reply, 200)?["order"].clone())
     }
 

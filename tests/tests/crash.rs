@@ -45,7 +45,8 @@ async fn journey(trekker: &Trekker, provider: &Client) -> Result<String> {
     let booking = insist("book", async || once.post("/api/bookings", &request).await).await?;
     let id = text(&booking, "_id")?.to_owned();
 
-    let order = insist("order", async || client.post("/api/payments/create-order", &json!({ "bookingId": id })).await).await?;
+    let order =
+        insist("order", async || client.post("/api/payments/create-order", &json!({ "bookingId": id })).await).await?;
     let pay = json!({ "order_id": order["order"]["id"], "status": "captured" });
     let paid = expect(provider.post("/_ctl/payments", &pay).await?, 200)?;
     let paid = Paid {
@@ -59,7 +60,8 @@ async fn journey(trekker: &Trekker, provider: &Client) -> Result<String> {
     });
     insist("verify", async || client.post("/api/payments/verify", &verify).await).await?;
 
-    let participant = |n: u32| json!({ "name": format!("Walker {n}"), "email": format!("w{n}@example.org"), "phone": "9800000002" });
+    let participant =
+        |n: u32| json!({ "name": format!("Walker {n}"), "email": format!("w{n}@example.org"), "phone": "9800000002" });
     let details = json!({
         "participants": [participant(0), participant(1)],
         "emergencyContact": { "name": "Asha Rao", "phone": "9800000003", "relation": "Parent" },

@@ -6,8 +6,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use cairn_tests::{
     doubles::{
-        Budget,
-        mailbox,
+        Budget, mailbox,
         razorpay::{Faults, WebhookFaults},
     },
     system::System,
@@ -65,7 +64,12 @@ async fn bad_requests_get_a_4xx_that_says_what_is_wrong() -> Result<()> {
         let media_type = (!body.is_empty()).then_some("application/json");
         let reply = client.send(method.clone(), path, media_type, Bytes::from(body.to_owned())).await?;
         let message = reply.json["message"].as_str().unwrap_or_default();
-        ensure!(reply.status.as_u16() == status && !message.is_empty(), "{method} {path} {body}: {} {}", reply.status, reply.json);
+        ensure!(
+            reply.status.as_u16() == status && !message.is_empty(),
+            "{method} {path} {body}: {} {}",
+            reply.status,
+            reply.json
+        );
         ensure!(reply.header("x-correlation-id").is_some(), "{method} {path}: no correlation id");
     }
     let oversized = format!(r#"{{"email":"{}"}}"#, "x".repeat(12 << 20));
@@ -77,7 +81,8 @@ async fn bad_requests_get_a_4xx_that_says_what_is_wrong() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn other_peoples_bookings_are_out_of_reach() -> Result<()> {
     let system = System::start().await?;
-    let (owner, other) = (Trekker::register(&system, "Owner One").await?, Trekker::register(&system, "Other Two").await?);
+    let (owner, other) =
+        (Trekker::register(&system, "Owner One").await?, Trekker::register(&system, "Other Two").await?);
     let booking = owner.book(TREK, BATCH, 1).await?;
     let id = text(&booking, "_id")?;
     expect(other.booking(id).await?, 403)?;

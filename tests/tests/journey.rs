@@ -60,12 +60,17 @@ async fn a_trekkers_whole_journey() -> Result<()> {
     ensure!(expect(meera.client.get("/api/bookings/user/mybookings").await?, 200)? == json!([]), "not before payment");
 
     // Pay.
-    ensure!(expect(client.get("/api/payments/get-key").await?, 200)?["key"] == system.razorpay.settings().key_id.as_str());
+    ensure!(
+        expect(client.get("/api/payments/get-key").await?, 200)?["key"] == system.razorpay.settings().key_id.as_str()
+    );
     let order = meera.order(id).await?;
     ensure!(order["amount"] == 616_320, "{order}");
     let paid = meera.pay(&system, &order)?;
     let verified = expect(meera.verify(id, &paid).await?, 200)?;
-    ensure!(verified["payment"]["status"] == "captured" && verified["payment"]["amount"] == json!(6163.2), "{verified}");
+    ensure!(
+        verified["payment"]["status"] == "captured" && verified["payment"]["amount"] == json!(6163.2),
+        "{verified}"
+    );
     ensure!(expect(meera.booking(id).await?, 200)?["status"] == "payment_completed");
 
     // Say who comes.
@@ -111,10 +116,7 @@ async fn a_webhook_alone_completes_the_payment() -> Result<()> {
     let booking = ravi.book(TREK, BATCH, 1).await?;
     let id = text(&booking, "_id")?;
     ravi.pay(&system, &ravi.order(id).await?)?;
-    eventually("the payment", async || {
-        Ok(expect(ravi.booking(id).await?, 200)?["status"] == "payment_completed")
-    })
-    .await
+    eventually("the payment", async || Ok(expect(ravi.booking(id).await?, 200)?["status"] == "payment_completed")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

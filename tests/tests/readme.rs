@@ -9,7 +9,8 @@ use cairn_tests::system::{ADMIN, System};
 async fn the_tour_of_the_readme_works() -> Result<()> {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"))?;
     let after = readme.split("<!-- tour -->").nth(1).context("the README marks its tour")?;
-    let tour = after.split("```sh\n").nth(1).and_then(|block| block.split("```").next()).context("the tour is a block")?;
+    let tour =
+        after.split("```sh\n").nth(1).and_then(|block| block.split("```").next()).context("the tour is a block")?;
     let system = System::start().await?;
     let tour = tour
         .replace("http://127.0.0.1:3000", &system.base)

@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail};
 use crate::{cargo, flag, no_more, root, succeed, target};
 
 /// The services, in the order of the call graph.
-pub const COMPONENTS: [&str; 9] = ["notification", "batch", "user", "trek", "payment", "booking", "content", "admin", "gateway"];
+pub const COMPONENTS: [&str; 9] =
+    ["notification", "batch", "user", "trek", "payment", "booking", "content", "admin", "gateway"];
 
 const WASM: &str = "wasm32-wasip2";
 
@@ -84,7 +85,11 @@ pub fn programs(programs: &[Program], profile: Profile) -> Result<()> {
 
 /// Adds the target for components where it is missing.
 fn wasm_target() -> Result<()> {
-    let sysroot = Command::new("rustc").current_dir(root()).args(["--print", "sysroot"]).output().context("rustc does not run")?;
+    let sysroot = Command::new("rustc")
+        .current_dir(root())
+        .args(["--print", "sysroot"])
+        .output()
+        .context("rustc does not run")?;
     let sysroot = String::from_utf8_lossy(&sysroot.stdout).trim().to_owned();
     if PathBuf::from(sysroot).join("lib/rustlib").join(WASM).exists() {
         return Ok(());

@@ -93,7 +93,8 @@ fn start(data: &Path, listen: &str, more: &[String]) -> Result<Child> {
     fs::create_dir_all(data).with_context(|| format!("{} cannot be made", data.display()))?;
     let data = data.canonicalize().with_context(|| format!("{} cannot be found", data.display()))?;
     let runtime_config = data.join("runtime-config.toml");
-    fs::write(&runtime_config, manifest.runtime_config(&data)?).with_context(|| format!("{} cannot be written", runtime_config.display()))?;
+    fs::write(&runtime_config, manifest.runtime_config(&data)?)
+        .with_context(|| format!("{} cannot be written", runtime_config.display()))?;
 
     let mut spin = Command::new("spin");
     spin.args(["up", "--from"]).arg(root().join("spin.toml")).args(["--listen", listen]);
@@ -145,12 +146,15 @@ impl Manifest {
     }
 
     fn files(&self) -> Result<Vec<Files>> {
-        let source = |table: Option<&Value>| table.and_then(|table| table.get("source")).and_then(Value::as_str).map(PathBuf::from);
+        let source = |table: Option<&Value>| {
+            table.and_then(|table| table.get("source")).and_then(Value::as_str).map(PathBuf::from)
+        };
         self.components()
             .map(|(component, table)| {
                 let own = table.get("tool").and_then(|tool| tool.get("cairn"));
                 let files = source(own).zip(source(Some(table)));
-                let (plain, composed) = files.with_context(|| format!("spin.toml: `{component}` lacks a source or a tool.cairn.source"))?;
+                let (plain, composed) =
+                    files.with_context(|| format!("spin.toml: `{component}` lacks a source or a tool.cairn.source"))?;
                 Ok(Files { component: component.clone(), plain, composed })
             })
             .collect()
@@ -175,7 +179,9 @@ impl Manifest {
 
     fn labels(&self, list: &str) -> Result<BTreeSet<&str>> {
         let values = self.components().filter_map(|(_, table)| table.get(list)?.as_array()).flatten();
-        values.map(|value| value.as_str().with_context(|| format!("spin.toml: {value} in `{list}` is no label"))).collect()
+        values
+            .map(|value| value.as_str().with_context(|| format!("spin.toml: {value} in `{list}` is no label")))
+            .collect()
     }
 }
 

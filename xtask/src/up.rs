@@ -93,13 +93,16 @@ pub fn start_doubles(binary: &PathBuf, listen: &str) -> Result<Child> {
     let mut command = Command::new(binary);
     demo_environment(&mut command);
     command.args(["--razorpay-webhook-url", &format!("http://{listen}/api/payments/webhook")]);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("the doubles cannot be started")?;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("the doubles cannot be started")?;
     let output = child.stdout.take().context("the doubles have no output")?;
     // It prints a line for each of its three servers once it listens.
     let mut lines = BufReader::new(output).lines();
     for _ in 0..3 {
         if lines.next().transpose()?.is_none() {
-            bail!("the doubles of the payment provider and the mailbox did not start: are ports 8026, 8025 and 1025 free?");
+            bail!(
+                "the doubles of the payment provider and the mailbox did not start: are ports 8026, 8025 and 1025 free?"
+            );
         }
     }
     Ok(child)
@@ -135,7 +138,8 @@ pub fn serve(children: &mut [Child], stop: &AtomicBool, listen: &str, welcome: &
 }
 
 fn welcome(listen: &str) -> String {
-    let (email, password) = (setting("CAIRN_ADMIN_EMAIL").unwrap_or_default(), setting("CAIRN_ADMIN_PASSWORD").unwrap_or_default());
+    let (email, password) =
+        (setting("CAIRN_ADMIN_EMAIL").unwrap_or_default(), setting("CAIRN_ADMIN_PASSWORD").unwrap_or_default());
     format!(
         "
 Cairn is up.

@@ -8,10 +8,7 @@ use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
     rc::Rc,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        mpsc::sync_channel,
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError, mpsc::sync_channel},
     thread,
 };
 
@@ -107,7 +104,9 @@ async fn run(node: Rc<Node>, world: Arc<World>, mut jobs: mpsc::UnboundedReceive
             let (service, path) = &job;
             match node.neighbours().send(service, Request::new("POST", path)).await {
                 Ok(response) if response.status < 300 => {}
-                outcome => eprintln!("background work {service} {path} failed: {:?}", outcome.map(|response| response.status)),
+                outcome => {
+                    eprintln!("background work {service} {path} failed: {:?}", outcome.map(|response| response.status))
+                }
             }
         });
     }

@@ -1,12 +1,19 @@
 //! What each service asks of others, answered by the others' use cases in process:
 //! the same translations as at the WIT boundary, without the boundary.
 
-use std::{rc::Rc, sync::{Arc, PoisonError}};
+use std::{
+    rc::Rc,
+    sync::{Arc, PoisonError},
+};
 
 use cairn_booking::{app as booking, domain as sale};
 use cairn_notification::domain as notice;
 use cairn_payment::domain as pay;
-use cairn_shared::{Id, Paise, Timestamp, async_trait, identity::{Caller, Group}, validate::Email};
+use cairn_shared::{
+    Id, Paise, Timestamp, async_trait,
+    identity::{Caller, Group},
+    validate::Email,
+};
 use cairn_trek::domain as catalogue;
 use cairn_user::domain as account;
 
@@ -43,7 +50,11 @@ impl cairn_gateway::app::Peers for Gateway {
 }
 
 fn caller(account: account::Account) -> Caller {
-    let group = account.group.map(|group| Group { id: group.id, permissions: group.permissions.into_names(), name: group.name });
+    let group = account.group.map(|group| Group {
+        id: group.id,
+        permissions: group.permissions.into_names(),
+        name: group.name,
+    });
     Caller {
         id: account.id,
         name: account.name,
@@ -64,8 +75,12 @@ impl cairn_user::app::Peers for User {
     async fn enqueue(&self, mail: account::Mail) -> Result<(), String> {
         let code = |code, valid_minutes| notice::Code { code, valid_minutes };
         let message = match mail.message {
-            account::Message::RegistrationCode { code: digits, valid_minutes } => notice::Message::RegistrationCode(code(digits, valid_minutes)),
-            account::Message::LoginCode { code: digits, valid_minutes } => notice::Message::LoginCode(code(digits, valid_minutes)),
+            account::Message::RegistrationCode { code: digits, valid_minutes } => {
+                notice::Message::RegistrationCode(code(digits, valid_minutes))
+            }
+            account::Message::LoginCode { code: digits, valid_minutes } => {
+                notice::Message::LoginCode(code(digits, valid_minutes))
+            }
             account::Message::Welcome { username } => notice::Message::Welcome(username),
         };
         let to = notice::Recipient { name: mail.name, email: Email::parse(&mail.email)? };
@@ -147,7 +162,11 @@ fn terms(terms: catalogue::Terms) -> sale::Terms {
         name: terms.name,
         enabled: terms.enabled,
         custom: terms.custom,
-        add_ons: terms.add_ons.into_iter().map(|a| sale::AddOn { name: a.name, price: a.price, enabled: a.is_enabled }).collect(),
+        add_ons: terms
+            .add_ons
+            .into_iter()
+            .map(|a| sale::AddOn { name: a.name, price: a.price, enabled: a.is_enabled })
+            .collect(),
         gst: terms.gst,
         gst_type: match terms.gst_type {
             catalogue::GstType::Included => sale::GstType::Included,
@@ -162,12 +181,18 @@ fn terms(terms: catalogue::Terms) -> sale::Terms {
             enabled: partial.enabled,
             initial: match partial.amount_type {
                 catalogue::AmountType::Fixed => sale::InitialAmount::Fixed(partial.amount),
-                catalogue::AmountType::Percentage => sale::InitialAmount::Percentage(cairn_shared::BasisPoints(partial.amount.0)),
+                catalogue::AmountType::Percentage => {
+                    sale::InitialAmount::Percentage(cairn_shared::BasisPoints(partial.amount.0))
+                }
             },
             due_days: partial.final_payment_due_days,
             auto_cancel: partial.auto_cancel_on_due_date,
         },
-        custom_fields: terms.custom_fields.into_iter().map(|f| sale::CustomField { name: f.field_name, required: f.is_required }).collect(),
+        custom_fields: terms
+            .custom_fields
+            .into_iter()
+            .map(|f| sale::CustomField { name: f.field_name, required: f.is_required })
+            .collect(),
     }
 }
 
@@ -217,7 +242,9 @@ fn payable(given: &sale::Payable) -> Result<pay::Payable, sale::CreateError> {
             sale::Kind::Full => pay::Kind::Full,
             sale::Kind::Initial => pay::Kind::Initial,
             sale::Kind::Balance => pay::Kind::Balance,
-            sale::Kind::Offline => return Err(sale::CreateError::Unavailable("an offline payment has no checkout".into())),
+            sale::Kind::Offline => {
+                return Err(sale::CreateError::Unavailable("an offline payment has no checkout".into()));
+            }
         },
         amount: given.amount,
         order_value: given.order_value,
@@ -248,16 +275,20 @@ fn message(message: &booking::Message) -> notice::Message {
                 payment_id: payment_id.clone(),
             })
         }
-        booking::Message::BookingConfirmed { trip: about, total, requests } => notice::Message::BookingConfirmed(notice::BookingConfirmed {
-            trip: trip(about),
-            total: *total,
-            requests: requests.clone(),
-        }),
-        booking::Message::BookingCancelled { trip: about, refund, reason } => notice::Message::BookingCancelled(notice::BookingCancelled {
-            trip: trip(about),
-            refund: *refund,
-            reason: reason.clone(),
-        }),
+        booking::Message::BookingConfirmed { trip: about, total, requests } => {
+            notice::Message::BookingConfirmed(notice::BookingConfirmed {
+                trip: trip(about),
+                total: *total,
+                requests: requests.clone(),
+            })
+        }
+        booking::Message::BookingCancelled { trip: about, refund, reason } => {
+            notice::Message::BookingCancelled(notice::BookingCancelled {
+                trip: trip(about),
+                refund: *refund,
+                reason: reason.clone(),
+            })
+        }
         booking::Message::Invoice(about) => notice::Message::Invoice(trip(about)),
     }
 }
@@ -274,7 +305,10 @@ impl booking::Peers for Booking {
 
     async fn trek_summaries(&self, ids: &[Id]) -> Result<Vec<sale::TrekSummary>, booking::Unavailable> {
         let found = self.trek.terms_of(ids).await.map_err(unavailable)?;
-        Ok(found.into_iter().map(|trek| sale::TrekSummary { id: trek.id, name: trek.name, image: trek.image }).collect())
+        Ok(found
+            .into_iter()
+            .map(|trek| sale::TrekSummary { id: trek.id, name: trek.name, image: trek.image })
+            .collect())
     }
 
     async fn batch(&self, id: Id) -> Result<Option<sale::Batch>, booking::Unavailable> {
@@ -315,7 +349,13 @@ impl booking::Peers for Booking {
         self.batch.release(&booking_id.to_string()).await.map_err(seats_error)
     }
 
-    async fn quote(&self, code: &str, trek_id: Id, order_value: Paise, booking_id: Option<Id>) -> Result<sale::Quote, sale::CreateError> {
+    async fn quote(
+        &self,
+        code: &str,
+        trek_id: Id,
+        order_value: Paise,
+        booking_id: Option<Id>,
+    ) -> Result<sale::Quote, sale::CreateError> {
         let usage = pay::Use { trek_id: Some(trek_id), order_value: Some(order_value), taken: 0 };
         let promo = self.payment.quote(code, usage, booking_id).await.map_err(open_error)?;
         Ok(quote(promo, order_value))

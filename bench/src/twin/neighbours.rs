@@ -1,11 +1,6 @@
 //! The other services, in process.
 
-use std::{
-    cell::OnceCell,
-    collections::BTreeMap,
-    rc::Rc,
-    sync::Arc,
-};
+use std::{cell::OnceCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
 use cairn_shared::{
     async_trait,

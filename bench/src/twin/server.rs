@@ -68,7 +68,11 @@ fn serve_handed(world: &Arc<World>, mut connections: mpsc::Receiver<Handed>) -> 
     })
 }
 
-async fn answer(node: &Node, request: hyper::Request<Incoming>, client: SocketAddr) -> Result<http::Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    node: &Node,
+    request: hyper::Request<Incoming>,
+    client: SocketAddr,
+) -> Result<http::Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {
         let mut refusal = http::Response::new(Full::default());
@@ -76,8 +80,9 @@ async fn answer(node: &Node, request: hyper::Request<Incoming>, client: SocketAd
         return Ok(refusal);
     };
     let outside = parts.headers.iter().filter(|(name, _)| !name.as_str().starts_with("spin-"));
-    let mut headers: Vec<(String, String)> =
-        outside.map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect();
+    let mut headers: Vec<(String, String)> = outside
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect();
     headers.push(("spin-client-addr".to_owned(), client.to_string()));
     let request = Request {
         method: parts.method.as_str().to_owned(),

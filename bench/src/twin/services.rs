@@ -106,20 +106,56 @@ impl Node {
         let env = |name| Env::new(name, Rc::new(Timestamp::now), Rc::new(neighbours.clone()));
         let mut maker = Maker { services: BTreeMap::new() };
 
-        let notification = cairn_notification::app::App::load(maker.config::<cairn_notification::app::App>(), world.database("notification")?, env("notification"));
+        let notification = cairn_notification::app::App::load(
+            maker.config::<cairn_notification::app::App>(),
+            world.database("notification")?,
+            env("notification"),
+        );
         let notification = maker.add(notification)?;
-        let batch = maker.add(cairn_batch::app::App::load(maker.config::<cairn_batch::app::App>(), world.database("batch")?, env("batch")))?;
+        let batch = maker.add(cairn_batch::app::App::load(
+            maker.config::<cairn_batch::app::App>(),
+            world.database("batch")?,
+            env("batch"),
+        ))?;
         let peers = Box::new(links::User { notification: notification.clone() });
-        let user = maker.add(cairn_user::app::App::new(maker.config::<cairn_user::app::App>(), world.database("user")?, env("user"), peers))?;
+        let user = maker.add(cairn_user::app::App::new(
+            maker.config::<cairn_user::app::App>(),
+            world.database("user")?,
+            env("user"),
+            peers,
+        ))?;
         let peers = Box::new(links::Trek { batch: batch.clone() });
-        let trek = maker.add(cairn_trek::app::App::new(maker.config::<cairn_trek::app::App>(), world.database("trek")?, env("trek"), peers))?;
+        let trek = maker.add(cairn_trek::app::App::new(
+            maker.config::<cairn_trek::app::App>(),
+            world.database("trek")?,
+            env("trek"),
+            peers,
+        ))?;
         let payment_config = maker.config::<cairn_payment::app::App>();
         let provider = Box::new(provider());
-        let payment = maker.add(cairn_payment::app::App::new(payment_config, world.database("payment")?, env("payment"), provider))?;
+        let payment = maker.add(cairn_payment::app::App::new(
+            payment_config,
+            world.database("payment")?,
+            env("payment"),
+            provider,
+        ))?;
         let peers = Box::new(links::Booking { user: user.clone(), trek, batch, payment, notification });
-        maker.add(cairn_booking::app::App::new(maker.config::<cairn_booking::app::App>(), world.database("booking")?, env("booking"), peers))?;
-        maker.add(cairn_content::app::App::load(maker.config::<cairn_content::app::App>(), world.database("content")?, env("content")))?;
-        maker.add(cairn_admin::app::App::load(maker.config::<cairn_admin::app::App>(), world.database("admin")?, env("admin")))?;
+        maker.add(cairn_booking::app::App::new(
+            maker.config::<cairn_booking::app::App>(),
+            world.database("booking")?,
+            env("booking"),
+            peers,
+        ))?;
+        maker.add(cairn_content::app::App::load(
+            maker.config::<cairn_content::app::App>(),
+            world.database("content")?,
+            env("content"),
+        ))?;
+        maker.add(cairn_admin::app::App::load(
+            maker.config::<cairn_admin::app::App>(),
+            world.database("admin")?,
+            env("admin"),
+        ))?;
 
         let peers = Box::new(links::Gateway { user, world: world.clone() });
         let gateway = cairn_gateway::app::App::new(config(cairn_gateway::app::App::SETTINGS), env("gateway"), peers);

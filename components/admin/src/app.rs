@@ -11,8 +11,8 @@ use cairn_shared::{
 
 use crate::{
     domain::{
-        BatchChanged, BookingChanged, Dashboard, PaymentCaptured, PaymentRefunded, RegionChanged, Report, Selection, TrekChanged,
-        UPCOMING_DAYS, Upcoming, UserRegistered, View,
+        BatchChanged, BookingChanged, Dashboard, PaymentCaptured, PaymentRefunded, RegionChanged, Report, Selection,
+        TrekChanged, UPCOMING_DAYS, Upcoming, UserRegistered, View,
     },
     store::{self, SoldBatch, SoldTrek},
 };
@@ -101,7 +101,8 @@ impl App {
     /// # Errors
     /// The database's, and an event of another shape.
     pub async fn take_events(&self, events: &[Event]) -> Result<()> {
-        let parsed: Result<Vec<_>> = events.iter().map(|event| Ok(News::of(event)?.map(|news| (event, news)))).collect();
+        let parsed: Result<Vec<_>> =
+            events.iter().map(|event| Ok(News::of(event)?.map(|news| (event, news)))).collect();
         let now = self.env.now();
         self.db
             .transaction(async |tx| {

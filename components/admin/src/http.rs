@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     app::App,
     domain::{
-        BatchRow, Count, Dashboard, PeriodAmount, PeriodCount, Range, RecentBooking, RegionRow, Report, Selection, TrekRow,
-        UNKNOWN_REGION, Upcoming, View, day_label,
+        BatchRow, Count, Dashboard, PeriodAmount, PeriodCount, Range, RecentBooking, RegionRow, Report, Selection,
+        TrekRow, UNKNOWN_REGION, Upcoming, View, day_label,
     },
     store::{SoldBatch, SoldTrek},
 };
@@ -85,7 +85,8 @@ struct UpcomingView {
 
 impl From<Upcoming> for UpcomingView {
     fn from(trek: Upcoming) -> Self {
-        let batches = trek.batches.into_iter().map(|batch| UpcomingBatchView { id: batch.id, start_date: batch.start_date });
+        let batches =
+            trek.batches.into_iter().map(|batch| UpcomingBatchView { id: batch.id, start_date: batch.start_date });
         Self { id: trek.trek_id, name: trek.trek_name, batches: batches.collect() }
     }
 }
@@ -336,7 +337,11 @@ impl SoldBatchView {
     }
 }
 
-async fn sold_batches(app: Rc<App>, caller: Caller, Query(query): Query<SoldBatchQuery>) -> Result<Json<Vec<SoldBatchView>>> {
+async fn sold_batches(
+    app: Rc<App>,
+    caller: Caller,
+    Query(query): Query<SoldBatchQuery>,
+) -> Result<Json<Vec<SoldBatchView>>> {
     require_sales(&caller)?;
     let batches = app.sold_batches(query.trek_id).await?;
     Ok(Json(batches.into_iter().map(|batch| SoldBatchView::new(batch, app.env.zone)).collect()))

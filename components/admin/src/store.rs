@@ -3,8 +3,8 @@
 use cairn_shared::{DbError, Id, Paise, Row, Sql, Timestamp, Tx, db::Value, params};
 
 use crate::domain::{
-    BatchChanged, BookingChanged, Count, PaymentCaptured, PaymentRefunded, RecentBooking, RegionChanged, Sale, Selection, TrekChanged,
-    UpcomingBatch, UserRegistered,
+    BatchChanged, BookingChanged, Count, PaymentCaptured, PaymentRefunded, RecentBooking, RegionChanged, Sale,
+    Selection, TrekChanged, UpcomingBatch, UserRegistered,
 };
 
 /// Treks that everybody may book.
@@ -31,9 +31,19 @@ pub async fn trek_save(tx: &Tx, trek: &TrekChanged) -> Result<(), DbError> {
                   ON CONFLICT (id) DO UPDATE SET name = excluded.name, region_name = excluded.region_name, season = excluded.season, \
                   enabled = excluded.enabled, custom = excluded.custom, deleted = excluded.deleted, version = excluded.version \
                   WHERE treks.version < excluded.version";
-    tx.execute(upsert, params![
-        trek.trek_id, &trek.name, &trek.region_name, &trek.season, trek.enabled, trek.custom, trek.deleted, trek.version
-    ])
+    tx.execute(
+        upsert,
+        params![
+            trek.trek_id,
+            &trek.name,
+            &trek.region_name,
+            &trek.season,
+            trek.enabled,
+            trek.custom,
+            trek.deleted,
+            trek.version
+        ],
+    )
     .await
 }
 
@@ -49,7 +59,11 @@ pub async fn batch_save(tx: &Tx, batch: &BatchChanged) -> Result<(), DbError> {
                   ON CONFLICT (id) DO UPDATE SET trek_id = excluded.trek_id, start_date = excluded.start_date, \
                   end_date = excluded.end_date, cancelled = excluded.cancelled, version = excluded.version \
                   WHERE batches.version < excluded.version";
-    tx.execute(upsert, params![batch.batch_id, batch.trek_id, batch.start_date, batch.end_date, batch.cancelled, batch.version]).await
+    tx.execute(
+        upsert,
+        params![batch.batch_id, batch.trek_id, batch.start_date, batch.end_date, batch.cancelled, batch.version],
+    )
+    .await
 }
 
 pub async fn booking_save(tx: &Tx, booking: &BookingChanged) -> Result<(), DbError> {
@@ -59,10 +73,22 @@ pub async fn booking_save(tx: &Tx, booking: &BookingChanged) -> Result<(), DbErr
                   trek_name = excluded.trek_name, batch_id = excluded.batch_id, status = excluded.status, \
                   number_of_participants = excluded.number_of_participants, total = excluded.total, created_at = excluded.created_at, \
                   version = excluded.version WHERE bookings.version < excluded.version";
-    tx.execute(upsert, params![
-        booking.booking_id, booking.user_id, &booking.user_name, booking.trek_id, &booking.trek_name, booking.batch_id, &booking.status,
-        booking.number_of_participants, booking.total, booking.created_at, booking.version
-    ])
+    tx.execute(
+        upsert,
+        params![
+            booking.booking_id,
+            booking.user_id,
+            &booking.user_name,
+            booking.trek_id,
+            &booking.trek_name,
+            booking.batch_id,
+            &booking.status,
+            booking.number_of_participants,
+            booking.total,
+            booking.created_at,
+            booking.version
+        ],
+    )
     .await
 }
 
@@ -77,7 +103,8 @@ pub async fn refund_save(tx: &Tx, refund: &PaymentRefunded) -> Result<(), DbErro
     let upsert = "INSERT INTO refunds (refund_id, booking_id, amount, status, changed_at) VALUES ($1, $2, $3, $4, $5) \
                   ON CONFLICT (refund_id) DO UPDATE SET amount = excluded.amount, status = excluded.status, changed_at = excluded.changed_at \
                   WHERE refunds.status <> 'success' AND (excluded.status = 'success' OR refunds.changed_at <= excluded.changed_at)";
-    tx.execute(upsert, params![&refund.refund_id, refund.booking_id, refund.amount, refund.status.as_str(), refund.at]).await
+    tx.execute(upsert, params![&refund.refund_id, refund.booking_id, refund.amount, refund.status.as_str(), refund.at])
+        .await
 }
 
 async fn count(sql: &impl Sql, select: &str, values: Vec<Value>) -> Result<i64, DbError> {
@@ -117,7 +144,9 @@ pub async fn revenue(sql: &impl Sql) -> Result<Paise, DbError> {
 
 /// Public treks by season.
 pub async fn season_list(sql: &impl Sql) -> Result<Vec<Count>, DbError> {
-    let select = format!("SELECT t.season AS name, COUNT(*) AS n FROM treks t WHERE {PUBLIC_TREK} GROUP BY t.season ORDER BY name");
+    let select = format!(
+        "SELECT t.season AS name, COUNT(*) AS n FROM treks t WHERE {PUBLIC_TREK} GROUP BY t.season ORDER BY name"
+    );
     counts(sql, &select).await
 }
 
@@ -158,13 +187,23 @@ pub async fn booking_list_newest(sql: &impl Sql, limit: u32) -> Result<Vec<Recen
 }
 
 /// Batches of public treks that start within these days, by start date.
-pub async fn batch_list_upcoming(sql: &impl Sql, first: Timestamp, last: Timestamp, limit: u32) -> Result<Vec<UpcomingBatch>, DbError> {
+pub async fn batch_list_upcoming(
+    sql: &impl Sql,
+    first: Timestamp,
+    last: Timestamp,
+    limit: u32,
+) -> Result<Vec<UpcomingBatch>, DbError> {
     let select = format!(
         "SELECT b.id, b.trek_id, t.name, b.start_date FROM batches b JOIN treks t ON t.id = b.trek_id \
          WHERE {PUBLIC_TREK} AND b.cancelled = 0 AND b.start_date >= $1 AND b.start_date <= $2 ORDER BY b.start_date, b.id LIMIT $3"
     );
     let batch = |row: &Row| {
-        Ok(UpcomingBatch { id: row.get("id")?, trek_id: row.get("trek_id")?, trek_name: row.get("name")?, start_date: row.get("start_date")? })
+        Ok(UpcomingBatch {
+            id: row.get("id")?,
+            trek_id: row.get("trek_id")?,
+            trek_name: row.get("name")?,
+            start_date: row.get("start_date")?,
+        })
     };
     sql.query(&select, params![first, last, limit]).await?.iter().map(batch).collect()
 }
@@ -215,7 +254,8 @@ pub struct SoldTrek {
 /// Enabled treks by name.
 pub async fn trek_list_enabled(sql: &impl Sql) -> Result<Vec<SoldTrek>, DbError> {
     let select = "SELECT id, name, region_name FROM treks WHERE enabled = 1 AND deleted = 0 ORDER BY name, id";
-    let trek = |row: &Row| Ok(SoldTrek { id: row.get("id")?, name: row.get("name")?, region_name: row.get("region_name")? });
+    let trek =
+        |row: &Row| Ok(SoldTrek { id: row.get("id")?, name: row.get("name")?, region_name: row.get("region_name")? });
     sql.query(select, params![]).await?.iter().map(trek).collect()
 }
 

@@ -107,14 +107,23 @@ impl World {
 
     /// Two treks with dates, three bookings of which one is cancelled, and their money.
     async fn fill(&self) {
-        self.tell("user.registered", json!({ "userId": id("ravi"), "name": "Ravi", "createdAt": at("2026-01-01") })).await;
-        self.tell("region.changed", json!({ "regionId": id("r1"), "name": "Western Ghats", "deleted": false, "version": 1 })).await;
+        self.tell("user.registered", json!({ "userId": id("ravi"), "name": "Ravi", "createdAt": at("2026-01-01") }))
+            .await;
+        self.tell(
+            "region.changed",
+            json!({ "regionId": id("r1"), "name": "Western Ghats", "deleted": false, "version": 1 }),
+        )
+        .await;
         self.tell("trek.changed", trek("Fort loop", "Western Ghats", 1)).await;
         self.tell("trek.changed", trek("Lake walk", "", 1)).await;
         self.tell("batch.changed", batch("b1", "Fort loop", "2026-12-05", "2026-12-06")).await;
         self.tell("batch.changed", batch("b2", "Lake walk", "2026-11-21", "2026-11-22")).await;
         self.tell("booking.changed", booking("k1", "Fort loop", "b1", "confirmed", "2026-11-14T19:00:00Z")).await;
-        self.tell("booking.changed", booking("k2", "Lake walk", "b2", "payment_confirmed_partial", "2026-11-15T05:00:00Z")).await;
+        self.tell(
+            "booking.changed",
+            booking("k2", "Lake walk", "b2", "payment_confirmed_partial", "2026-11-15T05:00:00Z"),
+        )
+        .await;
         self.tell("booking.changed", booking("k3", "Fort loop", "b1", "cancelled", "2026-11-16T05:00:00Z")).await;
         self.tell("booking.changed", booking("k4", "Fort loop", "b1", "pending_payment", "2026-11-17T05:00:00Z")).await;
         self.tell("payment.captured", captured("pay_1", "k1", 360_000)).await;
@@ -130,7 +139,10 @@ async fn the_dashboard_has_the_shape_of_the_contract() {
     world.fill().await;
     let board = world.as_admin("/api/stats/dashboard").await;
     assert_eq!(board["totalSales"], json!(5200.5));
-    assert_eq!((&board["totalTreks"], &board["totalUsers"], &board["totalBookings"]), (&json!(2), &json!(1), &json!(4)));
+    assert_eq!(
+        (&board["totalTreks"], &board["totalUsers"], &board["totalBookings"]),
+        (&json!(2), &json!(1), &json!(4))
+    );
     assert_eq!((&board["totalRegions"], &board["ongoingTreks"]), (&json!(1), &json!(1)));
     assert_eq!(board["seasons"], json!([{ "_id": "Monsoon", "count": 2 }]));
     assert_eq!(board["regions"], json!([{ "_id": "Western Ghats", "count": 1 }]));
@@ -162,10 +174,13 @@ async fn what_the_group_may_not_see_is_null() {
     let (status, board) = world.get("/api/stats/dashboard", Some(caller(Role::User, Some(&["stats.treks"])))).await;
     assert_eq!(status, 200);
     assert_eq!(board["totalTreks"], 2);
-    for hidden in ["totalUsers", "totalBookings", "totalSales", "recentBookings", "totalRegions", "ongoingTreks", "regions"] {
+    for hidden in
+        ["totalUsers", "totalBookings", "totalSales", "recentBookings", "totalRegions", "ongoingTreks", "regions"]
+    {
         assert!(board.as_object().unwrap().contains_key(hidden) && board[hidden].is_null(), "{hidden}");
     }
-    let (status, board) = world.get("/api/stats/dashboard", Some(caller(Role::User, Some(&["actions.manageBlogs"])))).await;
+    let (status, board) =
+        world.get("/api/stats/dashboard", Some(caller(Role::User, Some(&["actions.manageBlogs"])))).await;
     assert!(status == 200 && board.as_object().unwrap().values().all(Value::is_null));
 }
 
@@ -182,7 +197,11 @@ async fn the_dashboard_and_the_sales_are_for_staff() {
         assert_eq!(world.get(target, None).await.0, 401, "{target}");
         assert_eq!(world.get(target, Some(visitor())).await.0, 403, "{target}");
         assert_eq!(world.get(target, Some(caller(Role::User, Some(&["stats.sales"])))).await.0, 403, "{target}");
-        assert_eq!(world.get(target, Some(caller(Role::User, Some(&["actions.salesDashboard"])))).await.0, 200, "{target}");
+        assert_eq!(
+            world.get(target, Some(caller(Role::User, Some(&["actions.salesDashboard"])))).await.0,
+            200,
+            "{target}"
+        );
     }
     assert_eq!(world.get("/api/stats/sales-test", None).await.0, 404);
     assert_eq!(world.get("/api/stats/test", None).await.0, 200);

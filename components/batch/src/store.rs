@@ -46,7 +46,15 @@ async fn list(sql: &impl Sql, column: &str, ids: &[Id], now: Timestamp) -> Resul
         return Ok(Vec::new());
     }
     let places: Vec<_> = (2..ids.len() + 2).map(|n| format!("${n}")).collect();
-    let select = ["SELECT ", BATCH, " FROM batches b WHERE ", column, " IN (", &places.join(", "), ") ORDER BY b.start_date, b.id"];
+    let select = [
+        "SELECT ",
+        BATCH,
+        " FROM batches b WHERE ",
+        column,
+        " IN (",
+        &places.join(", "),
+        ") ORDER BY b.start_date, b.id",
+    ];
     let mut values = params![now];
     values.extend(ids.iter().map(Into::into));
     sql.query(&select.concat(), values).await?.iter().map(batch).collect()
@@ -55,10 +63,21 @@ async fn list(sql: &impl Sql, column: &str, ids: &[Id], now: Timestamp) -> Resul
 pub async fn batch_insert(tx: &Tx, batch: &Batch, now: Timestamp) -> Result<(), DbError> {
     let insert = "INSERT INTO batches (id, trek_id, trek_name, start_date, end_date, price, max_participants, reserved_slots, cancelled, created_at) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    tx.execute(insert, params![
-        batch.id, batch.trek_id, &batch.trek_name, batch.start_date, batch.end_date, batch.price,
-        batch.max_participants, batch.reserved_slots, batch.cancelled, now
-    ])
+    tx.execute(
+        insert,
+        params![
+            batch.id,
+            batch.trek_id,
+            &batch.trek_name,
+            batch.start_date,
+            batch.end_date,
+            batch.price,
+            batch.max_participants,
+            batch.reserved_slots,
+            batch.cancelled,
+            now
+        ],
+    )
     .await
 }
 
@@ -79,7 +98,8 @@ pub async fn batch_take(tx: &Tx, change: &Change) -> Result<bool, DbError> {
 /// Takes expired holds of a batch out of its counter.
 pub async fn holds_sweep(tx: &Tx, batch_id: Id, now: Timestamp) -> Result<(), DbError> {
     let update = "UPDATE holds SET counted = 0 WHERE batch_id = $1 AND counted = 1 AND expires_at IS NOT NULL AND expires_at <= $2 RETURNING seats";
-    let swept: Result<Vec<i64>, _> = tx.query(update, params![batch_id, now]).await?.iter().map(|row| row.get("seats")).collect();
+    let swept: Result<Vec<i64>, _> =
+        tx.query(update, params![batch_id, now]).await?.iter().map(|row| row.get("seats")).collect();
     match swept?.iter().sum::<i64>() {
         0 => Ok(()),
         seats => tx.execute("UPDATE batches SET taken = taken - $1 WHERE id = $2", params![seats, batch_id]).await,
@@ -106,7 +126,11 @@ pub async fn hold_save(tx: &Tx, hold: &Hold, now: Timestamp) -> Result<(), DbErr
     let upsert = "INSERT INTO holds (hold_key, batch_id, seats, expires_at, counted, use_reserved, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7) \
                   ON CONFLICT (hold_key) DO UPDATE SET batch_id = excluded.batch_id, seats = excluded.seats, \
                   expires_at = excluded.expires_at, counted = excluded.counted, use_reserved = excluded.use_reserved";
-    tx.execute(upsert, params![&hold.key, hold.batch_id, hold.seats, hold.expires_at, hold.counted, hold.use_reserved, now]).await
+    tx.execute(
+        upsert,
+        params![&hold.key, hold.batch_id, hold.seats, hold.expires_at, hold.counted, hold.use_reserved, now],
+    )
+    .await
 }
 
 pub async fn hold_delete(tx: &Tx, key: &str) -> Result<(), DbError> {

@@ -184,7 +184,10 @@ async fn a_batch_is_read_by_its_id() {
     let (status, body) = get(&world.batch.to_string()).await;
     assert_eq!(status, 200);
     assert_eq!(body["startDate"], "2026-12-22T00:00:00.000Z");
-    assert_eq!((&body["price"], &body["currentParticipants"], &body["status"]), (&4000.into(), &2.into(), &"upcoming".into()));
+    assert_eq!(
+        (&body["price"], &body["currentParticipants"], &body["status"]),
+        (&4000.into(), &2.into(), &"upcoming".into())
+    );
     assert_eq!(get(&Id::derive(&["x"]).to_string()).await.0, 404);
     assert_eq!(get("nonsense").await.0, 400);
 }

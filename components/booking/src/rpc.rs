@@ -5,8 +5,8 @@ use cairn_shared::{BasisPoints, Id, Paise, Timestamp, async_trait};
 use crate::{
     app::{HoldRequest, Mail, MailError, Message, Peers, SeatsError, Trip, Unavailable},
     domain::{
-        AddOn, Batch, BatchStatus, CreateError, CustomField, DiscountType, GatewayType, GstType, InitialAmount, Kind, PartialTerms, Payable,
-        Quote, Terms, TrekSummary,
+        AddOn, Batch, BatchStatus, CreateError, CustomField, DiscountType, GatewayType, GstType, InitialAmount, Kind,
+        PartialTerms, Payable, Quote, Terms, TrekSummary,
     },
     shell::bindings::cairn::{
         batch::{schedule, seats, types as batch_types},
@@ -40,7 +40,11 @@ fn terms(terms: catalogue::Terms) -> Result<Terms, Unavailable> {
         name: terms.name,
         enabled: terms.enabled,
         custom: terms.custom,
-        add_ons: terms.add_ons.into_iter().map(|a| AddOn { name: a.name, price: paise(a.price), enabled: a.enabled }).collect(),
+        add_ons: terms
+            .add_ons
+            .into_iter()
+            .map(|a| AddOn { name: a.name, price: paise(a.price), enabled: a.enabled })
+            .collect(),
         gst: BasisPoints(terms.gst.into()),
         gst_type: match terms.gst_type {
             catalogue::GstType::Included => GstType::Included,
@@ -60,7 +64,11 @@ fn terms(terms: catalogue::Terms) -> Result<Terms, Unavailable> {
             due_days: partial.final_payment_due_days,
             auto_cancel: partial.auto_cancel_on_due_date,
         },
-        custom_fields: terms.custom_fields.into_iter().map(|f| CustomField { name: f.name, required: f.required }).collect(),
+        custom_fields: terms
+            .custom_fields
+            .into_iter()
+            .map(|f| CustomField { name: f.name, required: f.required })
+            .collect(),
     })
 }
 
@@ -108,7 +116,9 @@ fn promo_error(error: promos::Error) -> CreateError {
 fn checkout_error(error: checkout::Error) -> CreateError {
     match error {
         checkout::Error::Promo(error) => promo_error(error),
-        checkout::Error::Invalid(problem) => CreateError::Unavailable(format!("checkout refused the request: {problem}")),
+        checkout::Error::Invalid(problem) => {
+            CreateError::Unavailable(format!("checkout refused the request: {problem}"))
+        }
         checkout::Error::Unavailable(cause) => CreateError::Unavailable(cause),
     }
 }
@@ -143,16 +153,20 @@ fn message(message: &Message) -> mail::Message {
                 payment_id: payment_id.clone(),
             })
         }
-        Message::BookingConfirmed { trip: about, total, requests } => mail::Message::BookingConfirmed(mail::BookingConfirmed {
-            trip: trip(about),
-            total: total.map(|total| total.0),
-            requests: requests.clone(),
-        }),
-        Message::BookingCancelled { trip: about, refund, reason } => mail::Message::BookingCancelled(mail::BookingReleased {
-            trip: trip(about),
-            refund: refund.0,
-            reason: reason.clone(),
-        }),
+        Message::BookingConfirmed { trip: about, total, requests } => {
+            mail::Message::BookingConfirmed(mail::BookingConfirmed {
+                trip: trip(about),
+                total: total.map(|total| total.0),
+                requests: requests.clone(),
+            })
+        }
+        Message::BookingCancelled { trip: about, refund, reason } => {
+            mail::Message::BookingCancelled(mail::BookingReleased {
+                trip: trip(about),
+                refund: refund.0,
+                reason: reason.clone(),
+            })
+        }
         Message::Invoice(about) => mail::Message::Invoice(trip(about)),
     }
 }
@@ -160,7 +174,9 @@ fn message(message: &Message) -> mail::Message {
 #[async_trait(?Send)]
 impl Peers for Links {
     async fn fill_phone(&self, user_id: Id, phone: &str) -> Result<(), Unavailable> {
-        accounts::fill_phone(user_id.to_string(), phone.to_owned()).await.map_err(|error| Unavailable(error.to_string()))
+        accounts::fill_phone(user_id.to_string(), phone.to_owned())
+            .await
+            .map_err(|error| Unavailable(error.to_string()))
     }
 
     async fn trek_terms(&self, id: Id) -> Result<Option<Terms>, Unavailable> {
@@ -173,7 +189,10 @@ impl Peers for Links {
 
     async fn trek_summaries(&self, ids: &[Id]) -> Result<Vec<TrekSummary>, Unavailable> {
         let found = catalogue::list_summaries(texts(ids)).await.map_err(|error| Unavailable(error.to_string()))?;
-        found.into_iter().map(|trek| Ok(TrekSummary { id: id(&trek.id)?, name: trek.name, image: trek.image })).collect()
+        found
+            .into_iter()
+            .map(|trek| Ok(TrekSummary { id: id(&trek.id)?, name: trek.name, image: trek.image }))
+            .collect()
     }
 
     async fn batch(&self, id: Id) -> Result<Option<Batch>, Unavailable> {
@@ -217,9 +236,17 @@ impl Peers for Links {
         seats::release(booking_id.to_string()).await.map_err(seats_error)
     }
 
-    async fn quote(&self, code: &str, trek_id: Id, order_value: Paise, booking_id: Option<Id>) -> Result<Quote, CreateError> {
+    async fn quote(
+        &self,
+        code: &str,
+        trek_id: Id,
+        order_value: Paise,
+        booking_id: Option<Id>,
+    ) -> Result<Quote, CreateError> {
         let booking_id = booking_id.map(|id| id.to_string());
-        let promo = promos::quote(code.to_owned(), trek_id.to_string(), order_value.0, booking_id).await.map_err(promo_error)?;
+        let promo = promos::quote(code.to_owned(), trek_id.to_string(), order_value.0, booking_id)
+            .await
+            .map_err(promo_error)?;
         Ok(Quote {
             id: id(&promo.id)?,
             code: promo.code,
@@ -258,7 +285,9 @@ impl Peers for Links {
     }
 
     async fn refund_all(&self, booking_id: Id, reason: &str) -> Result<(), Unavailable> {
-        checkout::refund_all(booking_id.to_string(), reason.to_owned()).await.map_err(|error| Unavailable(error.to_string()))
+        checkout::refund_all(booking_id.to_string(), reason.to_owned())
+            .await
+            .map_err(|error| Unavailable(error.to_string()))
     }
 
     async fn mail(&self, sent: &Mail) -> Result<(), MailError> {

@@ -38,7 +38,11 @@ async fn a_booking_is_priced_on_the_server_and_answered_as_clients_know_it() {
     assert_eq!((payable.amount, payable.order_value), (Paise::rupees(2_542), Paise::rupees(8_800)));
     assert_eq!(payable.promo_code.as_deref(), Some("EARLY10"));
     assert_eq!(world.outside.taken(batch_id()), 2);
-    assert_eq!(*world.outside.phones.borrow(), ["9800000001"], "an account without a phone number takes that of the booking");
+    assert_eq!(
+        *world.outside.phones.borrow(),
+        ["9800000001"],
+        "an account without a phone number takes that of the booking"
+    );
     assert!(world.is_settled().await);
 }
 
@@ -60,8 +64,16 @@ async fn refusals_come_in_the_order_clients_know() {
     let world = World::new().await;
     let details = json!({ "name": "M", "email": "m@example.org", "phone": "1" });
     let cases = [
-        (json!({ "batchId": null, "userDetails": {}, "numberOfParticipants": "x" }), 400, "Please provide all required fields"),
-        (json!({ "userDetails": { "name": "M" }, "numberOfParticipants": "x" }), 400, "Please provide all user details"),
+        (
+            json!({ "batchId": null, "userDetails": {}, "numberOfParticipants": "x" }),
+            400,
+            "Please provide all required fields",
+        ),
+        (
+            json!({ "userDetails": { "name": "M" }, "numberOfParticipants": "x" }),
+            400,
+            "Please provide all user details",
+        ),
         (json!({ "numberOfParticipants": "x", "trekId": Id::derive(&["no"]) }), 400, "Invalid number of participants"),
         (json!({ "numberOfParticipants": 0 }), 400, "Invalid number of participants"),
         (json!({ "numberOfParticipants": 51 }), 400, "Invalid number of participants"),
@@ -70,8 +82,16 @@ async fn refusals_come_in_the_order_clients_know() {
         (json!({ "trekId": "malformed" }), 404, "Trek not found"),
         (json!({ "batchId": Id::derive(&["no"]), "numberOfParticipants": 40 }), 404, "Batch not found"),
         (json!({ "batchId": "malformed" }), 404, "Batch not found"),
-        (json!({ "numberOfParticipants": 19, "paymentMode": "partial" }), 400, "Not enough spots available in this batch"),
-        (json!({ "addOns": [{ "name": "Porter" }], "totalPrice": 1 }), 400, "The add-on \u{201c}Porter\u{201d} is not available for this trek"),
+        (
+            json!({ "numberOfParticipants": 19, "paymentMode": "partial" }),
+            400,
+            "Not enough spots available in this batch",
+        ),
+        (
+            json!({ "addOns": [{ "name": "Porter" }], "totalPrice": 1 }),
+            400,
+            "The add-on \u{201c}Porter\u{201d} is not available for this trek",
+        ),
         (json!({ "userDetails": details, "totalPrice": 1 }), 400, "Price has changed. Please refresh and try again."),
     ];
     for (changes, status, message) in cases {
@@ -89,7 +109,8 @@ async fn refusals_of_the_trek_and_its_batch() {
         let (status, body) = world.book(changes).await;
         assert_eq!((status, body["message"].as_str().unwrap()), (400, message));
     };
-    let trek = |change: fn(&mut cairn_booking::domain::Terms)| change(world.outside.terms.borrow_mut().as_mut().unwrap());
+    let trek =
+        |change: fn(&mut cairn_booking::domain::Terms)| change(world.outside.terms.borrow_mut().as_mut().unwrap());
     let batch = |change: fn(&mut cairn_booking::domain::Batch)| change(&mut world.outside.batches.borrow_mut()[0]);
     trek(|t| t.enabled = false);
     refused(json!({}), "This trek is currently unavailable for booking").await;
@@ -99,7 +120,11 @@ async fn refusals_of_the_trek_and_its_batch() {
     refused(json!({ "paymentMode": "partial" }), "Partial payment is not enabled for this trek").await;
     trek(|t| t.partial.enabled = true);
     batch(|b| b.start = Timestamp::from_millis(NOW + 5 * DAY));
-    refused(json!({ "paymentMode": "partial" }), "Partial payment is not available for bookings within 5 days of the trek start date").await;
+    refused(
+        json!({ "paymentMode": "partial" }),
+        "Partial payment is not available for bookings within 5 days of the trek start date",
+    )
+    .await;
     batch(|b| b.start = Timestamp::from_millis(NOW));
     refused(json!({}), "This batch is no longer open for booking").await;
     batch(|b| (b.start, b.status) = (Timestamp::from_millis(NOW + 9 * DAY), BatchStatus::Cancelled));
@@ -171,7 +196,11 @@ async fn two_requests_at_once_end_in_one_booking() {
     std::fs::create_dir_all(&folder).unwrap();
     let world = World::with(Db::open_file(&folder.join("booking.db")).await.unwrap()).await;
     let (meera, body) = (caller("Meera"), json!({}));
-    let answers = tokio::join!(world.book_as(&meera, body.clone()), world.book_as(&meera, body.clone()), world.book_as(&meera, body));
+    let answers = tokio::join!(
+        world.book_as(&meera, body.clone()),
+        world.book_as(&meera, body.clone()),
+        world.book_as(&meera, body)
+    );
     let statuses = [answers.0.0, answers.1.0, answers.2.0];
     assert!(statuses.contains(&201) && statuses.iter().all(|status| [201, 409].contains(status)), "{statuses:?}");
     assert_eq!(world.count("SELECT COUNT(*) AS n FROM bookings").await, 1);

@@ -3,7 +3,10 @@
 mod world;
 
 use cairn_booking::{app::Message, domain::Kind};
-use cairn_shared::{Id, Paise, time::{DAY, MINUTE}};
+use cairn_shared::{
+    Id, Paise,
+    time::{DAY, MINUTE},
+};
 use serde_json::json;
 use world::{NOW, World, admin, batch_id, caller, people};
 
@@ -20,7 +23,9 @@ async fn a_full_payment_completes_the_booking_and_keeps_its_seats_for_good() {
     assert_eq!(world.job("mails").await, 204);
     let mails = world.outside.mails.borrow().clone();
     let [mail] = mails.as_slice() else { panic!("one mail, not {}", mails.len()) };
-    assert!(matches!(&mail.message, Message::PaymentReceived { amount, remaining: Paise::ZERO, .. } if *amount == Paise::rupees(FULL)));
+    assert!(
+        matches!(&mail.message, Message::PaymentReceived { amount, remaining: Paise::ZERO, .. } if *amount == Paise::rupees(FULL))
+    );
     assert!(mail.attachments[0].content.starts_with(b"%PDF-"));
     assert_eq!(mail.attachments[0].file_name, format!("Invoice-{id}.pdf"));
     assert!(world.is_settled().await);
@@ -46,7 +51,10 @@ async fn two_instalments_lead_to_a_paid_booking() {
     assert_eq!(world.captured(id, "pay_1", Kind::Initial, 2_568).await, 204);
     assert_eq!(world.status(id).await.as_deref(), Some("payment_confirmed_partial"));
     let balance = world.outside.payables.borrow()[&id].clone();
-    assert_eq!((balance.kind, balance.amount, balance.expires_at, balance.promo_code), (Kind::Balance, Paise::rupees(5_992), None, None));
+    assert_eq!(
+        (balance.kind, balance.amount, balance.expires_at, balance.promo_code),
+        (Kind::Balance, Paise::rupees(5_992), None, None)
+    );
     assert_eq!(world.captured(id, "pay_2", Kind::Balance, 5_992).await, 204);
     assert_eq!(world.status(id).await.as_deref(), Some("payment_completed"));
     let (_, body) = world.get(&admin(), &format!("/api/bookings/{id}")).await;
@@ -168,12 +176,18 @@ async fn a_late_payment_for_seats_that_are_gone_goes_back() {
     let (_, body) = world.get(&caller("Meera"), &format!("/api/bookings/{id}")).await;
     assert_eq!((body["refundStatus"].as_str().unwrap(), &body["refundAmount"]), ("processing", &json!(FULL)));
     world.job("mails").await;
-    assert!(matches!(&world.outside.mails.borrow()[0].message, Message::BookingCancelled { refund, .. } if *refund == Paise::rupees(FULL)));
+    assert!(
+        matches!(&world.outside.mails.borrow()[0].message, Message::BookingCancelled { refund, .. } if *refund == Paise::rupees(FULL))
+    );
     let refunded = |status: &str, at: i64| json!({ "bookingId": id, "paymentId": "pay_1", "refundId": "rf", "amountPaise": FULL * 100, "status": status, "at": at });
     world.event("payment.refunded", refunded("success", NOW + 10)).await;
     world.event("payment.refunded", refunded("processing", NOW + 5)).await;
     let (_, body) = world.get(&caller("Meera"), &format!("/api/bookings/{id}")).await;
-    assert_eq!((body["refundStatus"].as_str().unwrap(), body["refundDate"].is_string()), ("success", true), "in any order");
+    assert_eq!(
+        (body["refundStatus"].as_str().unwrap(), body["refundDate"].is_string()),
+        ("success", true),
+        "in any order"
+    );
     assert!(world.is_settled().await);
 }
 

@@ -3,7 +3,10 @@
 mod world;
 
 use cairn_booking::domain::{CustomField, Kind, Status};
-use cairn_shared::{Id, Paise, Sql, params, time::{DAY, MINUTE}};
+use cairn_shared::{
+    Id, Paise, Sql, params,
+    time::{DAY, MINUTE},
+};
 use serde_json::{Value, json};
 use world::{World, admin, batch_id, caller, desk, people};
 
@@ -30,14 +33,21 @@ async fn owners_see_their_bookings_without_unpaid_ones_and_internals() {
     assert_eq!(status, 200);
     assert_eq!(booking["trek"]["name"], "Kodachadri Weekend");
     assert_eq!(booking["batch"]["_id"], json!(batch_id()));
-    assert_eq!((&booking["batchPrice"], &booking["participants"], &booking["batchStatus"]), (&json!(4000), &json!(2), &json!("upcoming")));
+    assert_eq!(
+        (&booking["batchPrice"], &booking["participants"], &booking["batchStatus"]),
+        (&json!(4000), &json!(2), &json!("upcoming"))
+    );
     assert_eq!(booking["amountPaid"], FULL);
     for internal in ["adminRemarks", "remarksHistory", "bookingSession"] {
         assert_eq!(booking.get(internal), None, "{internal}");
     }
     world.outside.batches.borrow_mut().clear();
     let (_, body) = world.get(&meera, "/api/bookings/user").await;
-    assert_eq!((&body[0]["batch"], body[0].get("startDate")), (&Value::Null, None), "the batch is gone, the booking is not");
+    assert_eq!(
+        (&body[0]["batch"], body[0].get("startDate")),
+        (&Value::Null, None),
+        "the batch is gone, the booking is not"
+    );
 }
 
 #[tokio::test]
@@ -48,11 +58,19 @@ async fn one_booking_is_for_its_owner_and_for_staff() {
     let (status, body) = world.get(&caller("Other"), &path).await;
     assert_eq!((status, body["message"].as_str().unwrap()), (403, "Not authorized to view this booking"));
     let (_, own) = world.get(&caller("Meera"), &path).await;
-    assert_eq!((&own["success"], &own["booking"]["status"], &own["status"]), (&json!(true), &json!("payment_completed"), &json!("payment_completed")));
-    assert_eq!((&own["participants"], &own["activeParticipantCount"], &own["totalAmount"]), (&json!(2), &json!(0), &json!(FULL)));
+    assert_eq!(
+        (&own["success"], &own["booking"]["status"], &own["status"]),
+        (&json!(true), &json!("payment_completed"), &json!("payment_completed"))
+    );
+    assert_eq!(
+        (&own["participants"], &own["activeParticipantCount"], &own["totalAmount"]),
+        (&json!(2), &json!(0), &json!(FULL))
+    );
     assert_eq!((&own["paymentStatus"], &own["paymentMethod"]), (&json!("Paid"), &json!("upi")));
     assert_eq!(own["trek"]["batches"][0]["_id"], json!(batch_id()));
-    for internal in ["adminRemarks", "remarksHistory", "promoCodeDetails", "paymentDetails", "payments", "bookingSession"] {
+    for internal in
+        ["adminRemarks", "remarksHistory", "promoCodeDetails", "paymentDetails", "payments", "bookingSession"]
+    {
         assert_eq!(own.get(internal), None, "{internal}");
     }
     let code = own["bookingId"].as_str().unwrap();
@@ -62,7 +80,9 @@ async fn one_booking_is_for_its_owner_and_for_staff() {
             assert_eq!((status, body["payments"].as_array().unwrap().len()), (200, 1));
         }
     }
-    for missing in [&format!("/api/bookings/{code}"), "/api/bookings/nonsense", "/api/bookings/68f0a1b2c3d4e5f607182930"] {
+    for missing in
+        [&format!("/api/bookings/{code}"), "/api/bookings/nonsense", "/api/bookings/68f0a1b2c3d4e5f607182930"]
+    {
         let (status, body) = world.get(&caller("Meera"), missing).await;
         assert_eq!((status, body["message"].as_str().unwrap()), (404, "Booking not found"), "{missing}");
     }
@@ -85,8 +105,11 @@ async fn staff_filter_search_and_count_bookings() {
     assert_eq!(all["pagination"], json!({ "total": 11, "page": 1, "pages": 2, "limit": 10 }));
     assert_eq!(all["bookings"].as_array().unwrap().len(), 10);
     assert_eq!(ask("page=2&status=all").await["bookings"].as_array().unwrap().len(), 1);
-    assert_eq!(all["stats"], json!({ "totalRevenue": 47080, "totalBookings": 11, "confirmedBookings": 0, "cancelledBookings": 0,
-        "averageBookingValue": 4280, "todayParticipantsCount": 11 }));
+    assert_eq!(
+        all["stats"],
+        json!({ "totalRevenue": 47080, "totalBookings": 11, "confirmedBookings": 0, "cancelledBookings": 0,
+        "averageBookingValue": 4280, "todayParticipantsCount": 11 })
+    );
     let booking = &all["bookings"][0];
     assert!(booking["id"].is_string() && booking["user"]["email"].is_string() && booking["trek"]["batches"].is_array());
     assert_eq!(booking["remarksHistory"], json!([]));
@@ -123,11 +146,17 @@ async fn details_of_participants_confirm_a_paid_booking() {
         assert_eq!((answer.0, answer.1["message"].as_str().unwrap()), (status, message));
     };
     refused(people(1), 400, "Number of participants does not match the booking").await;
-    refused(json!({ "participants": people(2)["participants"] }), 400, "Emergency contact information is required (name, phone, relation)").await;
+    refused(
+        json!({ "participants": people(2)["participants"] }),
+        400,
+        "Emergency contact information is required (name, phone, relation)",
+    )
+    .await;
     let mut missing = people(2);
     missing["participants"][1]["phone"] = json!(" ");
     refused(missing, 400, "Participant 2 is missing required fields (name, email, phone)").await;
-    world.outside.terms.borrow_mut().as_mut().unwrap().custom_fields = vec![CustomField { name: "Pickup point".into(), required: true }];
+    world.outside.terms.borrow_mut().as_mut().unwrap().custom_fields =
+        vec![CustomField { name: "Pickup point".into(), required: true }];
     refused(people(2), 400, "Participant 1: Pickup point is required").await;
     let other = world.ask(Some(&caller("Other")), "PUT", &path, people(2)).await;
     assert_eq!((other.0, other.1["message"].as_str().unwrap()), (403, "Not authorized to update this booking"));
@@ -153,14 +182,19 @@ async fn staff_move_bookings_along_the_table() {
     let world = World::new().await;
     let id = paid(&world).await;
     let set = async |id: &str, status: &str| {
-        let answer = world.ask(Some(&admin()), "PUT", &format!("/api/bookings/{id}/status"), json!({ "status": status })).await;
+        let answer =
+            world.ask(Some(&admin()), "PUT", &format!("/api/bookings/{id}/status"), json!({ "status": status })).await;
         (answer.0, answer.1["message"].as_str().or(answer.1["status"].as_str()).unwrap_or_default().to_owned())
     };
     let id_text = id.to_string();
-    for status in ["payment_confirmed_partial", "expired", "creating", "nonsense", "pending", "trek_completed", "confirmed"] {
+    for status in
+        ["payment_confirmed_partial", "expired", "creating", "nonsense", "pending", "trek_completed", "confirmed"]
+    {
         assert_eq!(set(&id_text, status).await, (400, "Invalid status".into()), "{status}");
     }
-    let owner = world.ask(Some(&caller("Meera")), "PUT", &format!("/api/bookings/{id}/status"), json!({ "status": "cancelled" })).await;
+    let owner = world
+        .ask(Some(&caller("Meera")), "PUT", &format!("/api/bookings/{id}/status"), json!({ "status": "cancelled" }))
+        .await;
     assert_eq!((owner.0, owner.1["message"].as_str().unwrap()), (403, "Not authorized to update booking status"));
     assert_eq!(set("nonsense", "confirmed").await, (404, "Booking not found".into()));
     let code = format!("BT{}", id.short_code());
@@ -192,7 +226,10 @@ async fn a_started_trek_brings_no_booking_back_and_a_refunded_one_stays_cancelle
     let path = format!("/api/bookings/{other}/status");
     world.ask(Some(&admin()), "PUT", &path, json!({ "status": "cancelled" })).await;
     world.advance(40 * DAY);
-    assert_eq!(world.ask(Some(&admin()), "PUT", &path, json!({ "status": "confirmed" })).await.1["message"], "This batch is no longer open for booking");
+    assert_eq!(
+        world.ask(Some(&admin()), "PUT", &path, json!({ "status": "confirmed" })).await.1["message"],
+        "This batch is no longer open for booking"
+    );
 }
 
 #[tokio::test]
@@ -200,7 +237,8 @@ async fn a_status_change_that_dies_half_way_is_settled_by_the_job() {
     let world = World::new().await;
     let id = paid(&world).await;
     world.outside.stop_after.set(Some(0));
-    let (status, _) = world.ask(Some(&admin()), "PUT", &format!("/api/bookings/{id}/status"), json!({ "status": "cancelled" })).await;
+    let (status, _) =
+        world.ask(Some(&admin()), "PUT", &format!("/api/bookings/{id}/status"), json!({ "status": "cancelled" })).await;
     assert_eq!((status, world.outside.taken(batch_id())), (200, 2), "cancelled, the seats are still out");
     world.recover().await;
     assert_eq!(world.outside.taken(batch_id()), 0);
@@ -212,7 +250,8 @@ async fn only_admins_run_the_cleanup() {
     let world = World::new().await;
     let id = world.booked(json!({})).await;
     world.advance(31 * MINUTE);
-    let (status, body) = world.ask(Some(&desk("actions.manageBookings")), "POST", "/api/bookings/cleanup-expired", Value::Null).await;
+    let (status, body) =
+        world.ask(Some(&desk("actions.manageBookings")), "POST", "/api/bookings/cleanup-expired", Value::Null).await;
     assert_eq!((status, body["message"].as_str().unwrap()), (403, "Not authorized to perform cleanup"));
     let (status, body) = world.ask(Some(&admin()), "POST", "/api/bookings/cleanup-expired", Value::Null).await;
     assert_eq!((status, body["message"].as_str().unwrap()), (200, "Cleanup completed successfully"));
@@ -223,10 +262,14 @@ async fn only_admins_run_the_cleanup() {
 async fn an_invoice_is_a_proforma_until_money_came_and_then_has_one_number() {
     let world = World::new().await;
     let meera = caller("Meera");
-    let id = world.booked(json!({ "addOns": [{ "name": "Rental tent" }], "couponCode": "EARLY10", "paymentMode": "partial" })).await;
+    let id = world
+        .booked(json!({ "addOns": [{ "name": "Rental tent" }], "couponCode": "EARLY10", "paymentMode": "partial" }))
+        .await;
     let invoice = async |who: &cairn_shared::identity::Caller| {
-        let request = cairn_shared::http::Request::new("GET", &format!("/api/bookings/{id}/invoice"))
-            .with_header(cairn_shared::identity::CALLER_HEADER, cairn_shared::identity::Identity::Caller(Box::new(who.clone())).encode());
+        let request = cairn_shared::http::Request::new("GET", &format!("/api/bookings/{id}/invoice")).with_header(
+            cairn_shared::identity::CALLER_HEADER,
+            cairn_shared::identity::Identity::Caller(Box::new(who.clone())).encode(),
+        );
         world.send(request).await
     };
     let answer = invoice(&meera).await;
@@ -252,13 +295,19 @@ async fn an_invoice_is_a_proforma_until_money_came_and_then_has_one_number() {
 #[tokio::test]
 async fn an_invoice_with_many_lines_goes_on_on_another_page() {
     let world = World::new().await;
-    let names: Vec<_> = (0..45).map(|n| format!("Extra number {n} with a name that is long enough to need a second line of the table")).collect();
-    world.outside.terms.borrow_mut().as_mut().unwrap().add_ons =
-        names.iter().map(|name| cairn_booking::domain::AddOn { name: name.clone(), price: Paise::rupees(10), enabled: true }).collect();
+    let names: Vec<_> = (0..45)
+        .map(|n| format!("Extra number {n} with a name that is long enough to need a second line of the table"))
+        .collect();
+    world.outside.terms.borrow_mut().as_mut().unwrap().add_ons = names
+        .iter()
+        .map(|name| cairn_booking::domain::AddOn { name: name.clone(), price: Paise::rupees(10), enabled: true })
+        .collect();
     let add_ons: Vec<_> = names.iter().map(|name| json!({ "name": name })).collect();
     let id = world.booked(json!({ "addOns": add_ons })).await;
-    let request = cairn_shared::http::Request::new("GET", &format!("/api/bookings/{id}/invoice"))
-        .with_header(cairn_shared::identity::CALLER_HEADER, cairn_shared::identity::Identity::Caller(Box::new(admin())).encode());
+    let request = cairn_shared::http::Request::new("GET", &format!("/api/bookings/{id}/invoice")).with_header(
+        cairn_shared::identity::CALLER_HEADER,
+        cairn_shared::identity::Identity::Caller(Box::new(admin())).encode(),
+    );
     let pdf = world.send(request).await.body;
     if let Some(path) = std::env::var_os("CAIRN_LONG_INVOICE_PDF") {
         std::fs::write(path, &pdf).unwrap();

@@ -138,7 +138,8 @@ mod tests {
         component::prepare(&app).await.unwrap();
         insert(&app, regions, blogs).await.unwrap();
         insert(&app, regions, blogs).await.unwrap();
-        let published = parsed::<DemoBlog>(BLOGS, blogs).unwrap().into_iter().filter(|blog| blog.published_days_ago.is_some());
+        let published =
+            parsed::<DemoBlog>(BLOGS, blogs).unwrap().into_iter().filter(|blog| blog.published_days_ago.is_some());
         let page = app.articles(&Listing::page(None, None, 100)).await.unwrap();
         assert_eq!(page.total, i64::try_from(published.count()).unwrap());
         assert!(page.articles.iter().all(|article| article.region.is_some() && !article.blog.slug.is_empty()));

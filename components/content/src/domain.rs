@@ -98,7 +98,8 @@ pub struct Article {
 
 /// The address of a title: lower-case letters and digits, everything else a single dash.
 pub fn slug(title: &str) -> String {
-    let dashed: String = title.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let dashed: String =
+        title.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     dashed.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
 }
 

@@ -35,11 +35,16 @@ pub enum FileError {
 /// [`FileError::NotFound`] for everything that is not a file of a known kind.
 pub fn read(folder: &Path, address: &str) -> Result<ServedFile, FileError> {
     let (path, content_type) = located(folder, address).ok_or(FileError::NotFound)?;
-    let found = std::fs::metadata(&path).and_then(|found| if found.is_file() { Ok(found) } else { Err(ErrorKind::NotFound.into()) });
+    let found = std::fs::metadata(&path)
+        .and_then(|found| if found.is_file() { Ok(found) } else { Err(ErrorKind::NotFound.into()) });
     match found {
         Ok(found) if found.len() > FILE_BYTES_MAX => Err(FileError::NotFound),
-        Ok(_) => std::fs::read(&path).map(|content| ServedFile { content_type, content }).map_err(FileError::Unreadable),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Err(FileError::NotFound),
+        Ok(_) => {
+            std::fs::read(&path).map(|content| ServedFile { content_type, content }).map_err(FileError::Unreadable)
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err(FileError::NotFound)
+        }
         Err(error) => Err(FileError::Unreadable(error)),
     }
 }
@@ -88,7 +93,10 @@ mod tests {
     fn files_of_known_kinds_are_served() {
         let folder = folder();
         let read = |address| read(&folder.path().join("shown"), address).unwrap();
-        assert_eq!(read("images/fort.JPG"), ServedFile { content_type: "image/jpeg", content: b"images/fort.JPG".into() });
+        assert_eq!(
+            read("images/fort.JPG"),
+            ServedFile { content_type: "image/jpeg", content: b"images/fort.JPG".into() }
+        );
         assert_eq!(read("cv.pdf").content_type, "application/pdf");
     }
 
@@ -96,9 +104,22 @@ mod tests {
     fn nothing_else_is_and_nothing_outside_the_folder() {
         let folder = folder();
         for address in [
-            "", "images", "images/", "images/none.png", "images/page.svg", "images/.hidden.png", "images/folder.png", "../outside.png",
-            "images/../../outside.png", "..\\outside.png", "/etc/passwd.png", "images//fort.JPG", "./cv.pdf", "cv.pdf/x.png",
-            "cv.pdf\0.png", "fort",
+            "",
+            "images",
+            "images/",
+            "images/none.png",
+            "images/page.svg",
+            "images/.hidden.png",
+            "images/folder.png",
+            "../outside.png",
+            "images/../../outside.png",
+            "..\\outside.png",
+            "/etc/passwd.png",
+            "images//fort.JPG",
+            "./cv.pdf",
+            "cv.pdf/x.png",
+            "cv.pdf\0.png",
+            "fort",
         ] {
             assert!(matches!(read(&folder.path().join("shown"), address), Err(FileError::NotFound)), "{address}");
         }

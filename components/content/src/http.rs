@@ -193,11 +193,19 @@ async fn list(app: Rc<App>, Query(query): Query<ListQuery>) -> Result<Json<BlogP
     page(&app, Listing { region: query.region, ..listing }, false).await
 }
 
-async fn list_of_region(app: Rc<App>, Path(region): Path<Id>, Query(query): Query<ListQuery>) -> Result<Json<BlogPage>> {
+async fn list_of_region(
+    app: Rc<App>,
+    Path(region): Path<Id>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<BlogPage>> {
     page(&app, Listing { region: Some(region), ..query.listing(PAGE_LIMIT) }, true).await
 }
 
-async fn related(app: Rc<App>, Path2(blog, region): Path2<Id, Id>, Query(query): Query<ListQuery>) -> Result<Json<Vec<BlogView>>> {
+async fn related(
+    app: Rc<App>,
+    Path2(blog, region): Path2<Id, Id>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Vec<BlogView>>> {
     let listing = Listing::page(None, query.limit.as_deref(), RELATED_LIMIT);
     let found = app.articles(&Listing { region: Some(region), except: Some(blog), ..listing }).await?;
     Ok(Json(found.articles.into_iter().map(|article| BlogView::new(article, true)).collect()))

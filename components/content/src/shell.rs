@@ -3,5 +3,5 @@
 cairn_shared::component! {
     app: crate::app::App,
     world: "cairn:content/service",
-    wit: ["../../wit/http", "../../wit/lifecycle", "../../wit/notification", "../../wit/content"],
+    wit: ["../../wit/http", "../../wit/lifecycle", "../../wit/content"],
 }

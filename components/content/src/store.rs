@@ -77,8 +77,8 @@ fn order(sort: Sort) -> &'static str {
 /// A page of public articles.
 pub async fn article_list(sql: &impl Sql, listing: &Listing) -> Result<Vec<Article>, DbError> {
     let (condition, mut values) = condition(listing);
-    let (limit, offset) = (values.len() + 1, values.len() + 2);
-    let select = format!("SELECT {ARTICLE} WHERE {condition} ORDER BY {} LIMIT ${limit} OFFSET ${offset}", order(listing.sort));
+    let (order, limit, offset) = (order(listing.sort), values.len() + 1, values.len() + 2);
+    let select = format!("SELECT {ARTICLE} WHERE {condition} ORDER BY {order} LIMIT ${limit} OFFSET ${offset}");
     values.extend(params![listing.limit, listing.offset()]);
     sql.query(&select, values).await?.iter().map(article).collect()
 }
@@ -103,11 +103,28 @@ pub async fn blog_insert(tx: &Tx, blog: &Blog) -> Result<(), DbError> {
         Status::Draft => None,
         Status::Published(at) => Some(at),
     };
-    tx.execute(insert, params![
-        blog.id, &blog.title, &blog.slug, &blog.content, &blog.excerpt, blog.banner_image.clone(), blog.region_id, &blog.meta_title,
-        &blog.meta_description, serde_json::json!(blog.keywords), blog.author.id, &blog.author.name, published_at.is_some(), published_at,
-        blog.search_text(), blog.created_at, blog.updated_at
-    ])
+    tx.execute(
+        insert,
+        params![
+            blog.id,
+            &blog.title,
+            &blog.slug,
+            &blog.content,
+            &blog.excerpt,
+            blog.banner_image.clone(),
+            blog.region_id,
+            &blog.meta_title,
+            &blog.meta_description,
+            serde_json::json!(blog.keywords),
+            blog.author.id,
+            &blog.author.name,
+            published_at.is_some(),
+            published_at,
+            blog.search_text(),
+            blog.created_at,
+            blog.updated_at
+        ],
+    )
     .await
 }
 
@@ -146,9 +163,19 @@ pub async fn region_fetch_enabled(sql: &impl Sql, slug: &str) -> Result<Option<R
 pub async fn region_insert(tx: &Tx, region: &Region) -> Result<(), DbError> {
     let insert = "INSERT INTO blog_regions (id, name, slug, description, image, is_enabled, created_at, updated_at) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    tx.execute(insert, params![
-        region.id, &region.name, &region.slug, &region.description, &region.image, region.is_enabled, region.created_at, region.updated_at
-    ])
+    tx.execute(
+        insert,
+        params![
+            region.id,
+            &region.name,
+            &region.slug,
+            &region.description,
+            &region.image,
+            region.is_enabled,
+            region.created_at,
+            region.updated_at
+        ],
+    )
     .await
 }
 

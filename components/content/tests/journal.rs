@@ -191,7 +191,11 @@ async fn only_enabled_regions_are_shown() {
     assert_eq!(names, ["Himalaya", "Western Ghats"]);
     assert_eq!(world.json("/api/blog-regions/slug/himalaya").await["isEnabled"], true);
     assert_eq!(world.get("/api/blog-regions/slug/desert").await.status, 404);
-    assert_eq!(world.titles(&format!("/api/blogs?region={}", id("Desert"))).await, ["Sand"], "its articles stay public");
+    assert_eq!(
+        world.titles(&format!("/api/blogs?region={}", id("Desert"))).await,
+        ["Sand"],
+        "its articles stay public"
+    );
 }
 
 #[tokio::test]

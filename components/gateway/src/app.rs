@@ -7,8 +7,7 @@
 use std::rc::Rc;
 
 use cairn_shared::{
-    Env, Error,
-    async_trait,
+    Env, Error, async_trait,
     component::Service,
     config::Config,
     http::{Request, Response},
@@ -160,7 +159,9 @@ impl App {
         let destination = domain::destination(request.path());
         let service = match destination {
             Destination::Service(service) | Destination::UnderApi(service) => service,
-            Destination::Banner => return Ok(Response::text(200, "text/plain; charset=utf-8", "The API is running.\n")),
+            Destination::Banner => {
+                return Ok(Response::text(200, "text/plain; charset=utf-8", "The API is running.\n"));
+            }
             Destination::Nowhere => return Err(Error::not_found("There is nothing at this address.")),
             Destination::Health => "",
         };
@@ -236,7 +237,11 @@ impl App {
             && domain::changes_state(&request.method)
             && !http::comes_from_allowed_page(request, &self.policy.origins)
         {
-            return Err(Error::new(403, "ORIGIN_NOT_ALLOWED", "This page may not make changes in your name. Please use our own site."));
+            return Err(Error::new(
+                403,
+                "ORIGIN_NOT_ALLOWED",
+                "This page may not make changes in your name. Please use our own site.",
+            ));
         }
         Ok(Some(Identity::Caller(Box::new(caller))))
     }
@@ -249,15 +254,20 @@ impl App {
         let states = futures::future::join_all(asked).await;
         let healthy = states.iter().all(|(_, healthy)| *healthy);
         let word = |healthy| if healthy { "healthy" } else { "unhealthy" };
-        let services: Map<String, Value> =
-            states.iter().map(|(service, healthy)| ((*service).to_owned(), json!({ "status": word(*healthy) }))).collect();
-        Response::json(if healthy { 200 } else { 503 }, &json!({
-            "success": healthy,
-            "service": "gateway-service",
-            "status": word(healthy),
-            "timestamp": self.env.now(),
-            "services": services,
-        }))
+        let services: Map<String, Value> = states
+            .iter()
+            .map(|(service, healthy)| ((*service).to_owned(), json!({ "status": word(*healthy) })))
+            .collect();
+        Response::json(
+            if healthy { 200 } else { 503 },
+            &json!({
+                "success": healthy,
+                "service": "gateway-service",
+                "status": word(healthy),
+                "timestamp": self.env.now(),
+                "services": services,
+            }),
+        )
     }
 }
 
@@ -274,7 +284,8 @@ fn upstream_error(service: &str, error: UpstreamError) -> Error {
             Error::new(504, "GATEWAY_TIMEOUT", message).cause(cause).retry_after(RETRY_SECONDS)
         }
         UpstreamError::Failed(_) => {
-            let message = "Something went wrong on our side. Please check whether it went through before you try again.";
+            let message =
+                "Something went wrong on our side. Please check whether it went through before you try again.";
             Error::new(502, "BAD_GATEWAY", message).cause(cause).retry_after(RETRY_SECONDS)
         }
     }

@@ -60,7 +60,9 @@ pub fn body_bytes_max(path: &str) -> usize {
     match segments(path) {
         ("api", Some("upload")) => UPLOAD_BYTES_MAX,
         ("api", Some("blogs")) | ("blogs", _) => UPLOAD_BYTES_MAX,
-        ("api", Some("treks" | "regions" | "trek-sections" | "blog-regions" | "careers" | "settings")) => FORM_BYTES_MAX,
+        ("api", Some("treks" | "regions" | "trek-sections" | "blog-regions" | "careers" | "settings")) => {
+            FORM_BYTES_MAX
+        }
         _ => BODY_BYTES_MAX,
     }
 }
@@ -114,7 +116,15 @@ pub fn is_stripped(name: &str) -> bool {
         || name.starts_with("proxy-")
         || matches!(
             name,
-            "forwarded" | "x-real-ip" | "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "expect"
+            "forwarded"
+                | "x-real-ip"
+                | "connection"
+                | "keep-alive"
+                | "te"
+                | "trailer"
+                | "transfer-encoding"
+                | "upgrade"
+                | "expect"
         )
 }
 
@@ -176,13 +186,31 @@ mod tests {
     #[test]
     fn every_prefix_has_its_owner() {
         for (path, service) in [
-            ("/api/auth/login", "user"), ("/api/users", "user"), ("/api/user-groups/x", "user"), ("/api/wishlist", "user"),
-            ("/api/treks", "trek"), ("/api/regions/x", "trek"), ("/api/trek-sections", "trek"), ("/api/batches/x", "batch"),
-            ("/api/bookings", "booking"), ("/api/failed-bookings", "booking"), ("/api/admin/bookings/x/cancel", "booking"),
-            ("/api/payments/verify", "payment"), ("/api/promos/validate", "payment"), ("/api/blogs", "content"),
-            ("/api/blog-regions", "content"), ("/api/offers", "content"), ("/api/careers", "content"), ("/api/leads", "content"),
-            ("/api/upload", "content"), ("/api/google/reviews", "content"), ("/uploads/images/a.jpg", "content"),
-            ("/api/stats", "admin"), ("/api/tickets", "admin"), ("/api/settings", "admin"), ("/api/notifications", "notification"),
+            ("/api/auth/login", "user"),
+            ("/api/users", "user"),
+            ("/api/user-groups/x", "user"),
+            ("/api/wishlist", "user"),
+            ("/api/treks", "trek"),
+            ("/api/regions/x", "trek"),
+            ("/api/trek-sections", "trek"),
+            ("/api/batches/x", "batch"),
+            ("/api/bookings", "booking"),
+            ("/api/failed-bookings", "booking"),
+            ("/api/admin/bookings/x/cancel", "booking"),
+            ("/api/payments/verify", "payment"),
+            ("/api/promos/validate", "payment"),
+            ("/api/blogs", "content"),
+            ("/api/blog-regions", "content"),
+            ("/api/offers", "content"),
+            ("/api/careers", "content"),
+            ("/api/leads", "content"),
+            ("/api/upload", "content"),
+            ("/api/google/reviews", "content"),
+            ("/uploads/images/a.jpg", "content"),
+            ("/api/stats", "admin"),
+            ("/api/tickets", "admin"),
+            ("/api/settings", "admin"),
+            ("/api/notifications", "notification"),
         ] {
             assert_eq!(destination(path), Destination::Service(service), "{path}");
         }
@@ -191,7 +219,19 @@ mod tests {
 
     #[test]
     fn private_and_unknown_paths_lead_nowhere() {
-        for path in ["/_events", "/_jobs/relay", "/api", "/api/", "/api/health", "/api/_events", "/api//_events", "/health/x", "/x", "//_events", "/uploads"] {
+        for path in [
+            "/_events",
+            "/_jobs/relay",
+            "/api",
+            "/api/",
+            "/api/health",
+            "/api/_events",
+            "/api//_events",
+            "/health/x",
+            "/x",
+            "//_events",
+            "/uploads",
+        ] {
             assert_eq!(destination(path), Destination::Nowhere, "{path}");
         }
     }

@@ -55,7 +55,9 @@ impl Peers for Links {
 
 fn caller(account: types::Account) -> Result<Caller, NotAuthenticated> {
     let malformed = |_| NotAuthenticated::Unavailable("the user service answered an id that is none".into());
-    let group = account.group.map(|group| Ok(Group { id: group.id.parse().map_err(malformed)?, name: group.name, permissions: group.permissions }));
+    let group = account.group.map(|group| {
+        Ok(Group { id: group.id.parse().map_err(malformed)?, name: group.name, permissions: group.permissions })
+    });
     Ok(Caller {
         id: account.id.parse().map_err(malformed)?,
         name: account.name,

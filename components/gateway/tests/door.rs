@@ -31,7 +31,14 @@ struct Behind {
 struct Links(Rc<Behind>);
 
 fn caller() -> Caller {
-    Caller { id: Id::derive(&["asha"]), name: "Asha".into(), email: "asha@example.org".into(), phone: None, role: Role::User, group: None }
+    Caller {
+        id: Id::derive(&["asha"]),
+        name: "Asha".into(),
+        email: "asha@example.org".into(),
+        phone: None,
+        role: Role::User,
+        group: None,
+    }
 }
 
 #[async_trait(?Send)]
@@ -115,7 +122,8 @@ fn all<'r>(response: &'r Response, name: &str) -> Vec<&'r str> {
 #[tokio::test]
 async fn a_request_goes_to_its_owner_as_it_came() {
     let world = world();
-    let mut request = Request::json("POST", "/api/bookings?x=1", &json!({ "a": 1 })).with_header("idempotency-key", "k");
+    let mut request =
+        Request::json("POST", "/api/bookings?x=1", &json!({ "a": 1 })).with_header("idempotency-key", "k");
     request.body.push(b' ');
     let response = world.send(request.clone()).await;
     let (service, sent) = world.sent();
@@ -164,7 +172,9 @@ async fn a_token_becomes_an_identity() {
         (vec![("authorization", "Bearer gone")], Some(Identity::NoAccount)),
         (vec![("authorization", "Basic good")], None),
     ] {
-        let request = headers.into_iter().fold(Request::new("GET", "/api/treks"), |request, (name, value)| request.with_header(name, value));
+        let request = headers
+            .into_iter()
+            .fold(Request::new("GET", "/api/treks"), |request, (name, value)| request.with_header(name, value));
         assert_eq!(world.send(request).await.status, 200);
         assert_eq!(world.sent().1.header(CALLER_HEADER).map(str::to_owned), expected.map(|identity| identity.encode()));
     }
@@ -200,7 +210,9 @@ async fn a_cookie_alone_changes_nothing_from_a_strange_page() {
 #[tokio::test]
 async fn allowed_pages_may_read_answers_and_others_may_not() {
     let world = world();
-    world.answer(Ok(Response::json(200, &json!({})).header("access-control-allow-origin", "*").header("x-powered-by", "x")));
+    world.answer(Ok(Response::json(200, &json!({}))
+        .header("access-control-allow-origin", "*")
+        .header("x-powered-by", "x")));
     let ask = async |origin: &str| world.send(Request::new("GET", "/api/treks").with_header("origin", origin)).await;
     let ours = ask(OURS).await;
     assert_eq!(all(&ours, "access-control-allow-origin"), [OURS]);
@@ -209,10 +221,15 @@ async fn allowed_pages_may_read_answers_and_others_may_not() {
     for origin in ["https://evil.example", "https://trek.example.evil.example", "null"] {
         let strange = ask(origin).await;
         assert_eq!(strange.status, 200);
-        assert!(all(&strange, "access-control-allow-origin").is_empty() && all(&strange, "vary") == ["Origin"], "{origin}");
+        assert!(
+            all(&strange, "access-control-allow-origin").is_empty() && all(&strange, "vary") == ["Origin"],
+            "{origin}"
+        );
     }
     assert!(all(&ours, "x-powered-by").is_empty());
-    let preflight = Request::new("OPTIONS", "/api/anything").with_header("origin", OURS).with_header("access-control-request-method", "PUT");
+    let preflight = Request::new("OPTIONS", "/api/anything")
+        .with_header("origin", OURS)
+        .with_header("access-control-request-method", "PUT");
     let preflight = world.send(preflight).await;
     assert_eq!((preflight.status, preflight.body.len()), (204, 0));
     assert!(preflight.header_value("access-control-allow-methods").unwrap().contains("PATCH"));
@@ -249,7 +266,11 @@ async fn a_request_keeps_its_correlation_id_and_gets_one_otherwise() {
 
 #[tokio::test]
 async fn who_asks_too_often_waits() {
-    let world = world_of(&[("rate_limit_max_requests", "3"), ("rate_limit_strict_max", "2"), ("rate_limit_window_ms", "60000")]);
+    let world = world_of(&[
+        ("rate_limit_max_requests", "3"),
+        ("rate_limit_strict_max", "2"),
+        ("rate_limit_window_ms", "60000"),
+    ]);
     let from = async |address: &str, method: &str, path: &str| {
         world.send(Request::new(method, path).with_header("spin-client-addr", address)).await
     };
@@ -275,7 +296,9 @@ async fn who_asks_too_often_waits() {
     for status in [200, 200, 429] {
         assert_eq!(from("192.0.2.3:9", "POST", "/api/leads").await.status, status, "strict for strangers");
     }
-    let known = Request::new("POST", "/api/leads").with_header("spin-client-addr", "192.0.2.3:9").with_header("authorization", "Bearer good");
+    let known = Request::new("POST", "/api/leads")
+        .with_header("spin-client-addr", "192.0.2.3:9")
+        .with_header("authorization", "Bearer good");
     assert_eq!(world.send(known).await.status, 200);
 
     world.now.set(world.now.get().plus(60_000));
@@ -287,7 +310,9 @@ async fn who_asks_too_often_waits() {
 #[tokio::test]
 async fn a_proxy_is_believed_only_where_there_is_one() {
     let ask = async |world: &World, forwarded: &str| {
-        let request = Request::new("GET", "/api/treks").with_header("spin-client-addr", "10.0.0.1:9").with_header("x-forwarded-for", forwarded);
+        let request = Request::new("GET", "/api/treks")
+            .with_header("spin-client-addr", "10.0.0.1:9")
+            .with_header("x-forwarded-for", forwarded);
         world.send(request).await.status
     };
     let direct = world_of(&[("rate_limit_max_requests", "1")]);
@@ -306,8 +331,13 @@ async fn bodies_have_their_limits() {
         world.send(request).await.status
     };
     for (path, megabytes, status) in [
-        ("/api/bookings", 1, 413), ("/api/payments/verify", 1, 413), ("/api/auth/login", 1, 413),
-        ("/api/treks", 1, 200), ("/api/treks", 10, 413), ("/api/upload", 10, 200), ("/api/upload", 11, 413),
+        ("/api/bookings", 1, 413),
+        ("/api/payments/verify", 1, 413),
+        ("/api/auth/login", 1, 413),
+        ("/api/treks", 1, 200),
+        ("/api/treks", 10, 413),
+        ("/api/upload", 10, 200),
+        ("/api/upload", 11, 413),
     ] {
         assert_eq!(send(path, megabytes).await, status, "{path} {megabytes}");
     }
@@ -344,7 +374,11 @@ async fn health_is_that_of_all_services() {
 #[tokio::test]
 async fn a_wrong_configuration_is_named() {
     let env = Env::for_test("gateway");
-    let config = Config::of(&[("cors_origins", "trek.example"), ("rate_limit_window_ms", "0"), ("rate_limit_max_requests", "many")]);
+    let config = Config::of(&[
+        ("cors_origins", "trek.example"),
+        ("rate_limit_window_ms", "0"),
+        ("rate_limit_max_requests", "many"),
+    ]);
     let problems = App::new(config, env, Box::new(Links(Rc::default()))).err().unwrap();
     for name in ["cors_origins", "rate_limit_window_ms", "rate_limit_max_requests"] {
         assert!(problems.contains(name), "{problems}");

@@ -47,7 +47,14 @@ impl Component for App {
     const MIGRATIONS: &'static [Migration] = cairn_shared::migrations!["0001_mails"];
     const JOBS: &'static [&'static str] = &[SEND_PATH];
     const VARIABLES: &'static [&'static str] = &[
-        "email_host", "email_port", "email_user", "email_pass", "email_from", "site_name", "support_phone", "frontend_url",
+        "email_host",
+        "email_port",
+        "email_user",
+        "email_pass",
+        "email_from",
+        "site_name",
+        "support_phone",
+        "frontend_url",
     ];
 
     fn load(mut config: Config, db: Db, env: Env) -> Result<Self, String> {
@@ -79,7 +86,8 @@ impl Component for App {
 /// The configured sender, or nobody at the mail account or at the site.
 fn sender(config: &mut Config, site: &Site) -> Sender {
     let account = config.optional("email_user").filter(|user| user.contains('@'));
-    let site_host = site.frontend_url.split("//").last().unwrap_or_default().split(['/', ':']).next().unwrap_or_default();
+    let site_host =
+        site.frontend_url.split("//").last().unwrap_or_default().split(['/', ':']).next().unwrap_or_default();
     let text = config.optional("email_from").or(account).unwrap_or_else(|| format!("noreply@{site_host}"));
     Sender::parse(&text).unwrap_or_else(|problem| {
         config.problem(format!("variable `email_from`: {problem}"));
@@ -202,7 +210,12 @@ impl App {
     }
 
     /// Sends a mail over the run's connection, which the first one opens.
-    async fn send(&self, server: &Server, connection: &mut Option<Connection>, mail: &Mail) -> Result<Result<(), SmtpError>> {
+    async fn send(
+        &self,
+        server: &Server,
+        connection: &mut Option<Connection>,
+        mail: &Mail,
+    ) -> Result<Result<(), SmtpError>> {
         let attachments = store::attachment_list(&self.db, mail.id).await?;
         let message = mime::compose(mail, &attachments, &self.sender).map_err(Error::internal)?;
         let open = match connection {
@@ -231,15 +244,23 @@ impl App {
             return self.give_up(mail, &error.to_string()).await;
         };
         store::mail_postpone(&self.db, mail, next, &error.to_string()).await?;
-        let fields: [(&str, &dyn std::fmt::Display); 5] =
-            [("kind", &mail.kind), ("domain", &mail.domain()), ("attempts", &mail.attempts), ("cause", &cause), ("next_attempt", &next)];
+        let fields: [(&str, &dyn std::fmt::Display); 5] = [
+            ("kind", &mail.kind),
+            ("domain", &mail.domain()),
+            ("attempts", &mail.attempts),
+            ("cause", &cause),
+            ("next_attempt", &next),
+        ];
         log::warn("mail not sent yet", &fields);
         Ok(())
     }
 
     async fn give_up(&self, mail: &Mail, error: &str) -> Result<()> {
         store::mail_fail(&self.db, mail, self.env.now(), error).await?;
-        log::error("mail given up", &[("kind", &mail.kind), ("domain", &mail.domain()), ("attempts", &mail.attempts), ("mail", &mail.id)]);
+        log::error(
+            "mail given up",
+            &[("kind", &mail.kind), ("domain", &mail.domain()), ("attempts", &mail.attempts), ("mail", &mail.id)],
+        );
         Ok(())
     }
 

@@ -123,7 +123,11 @@ impl Message {
     pub fn code(&self) -> Option<&Code> {
         match self {
             Self::RegistrationCode(code) | Self::LoginCode(code) => Some(code),
-            Self::Welcome(_) | Self::PaymentReceived(_) | Self::BookingConfirmed(_) | Self::BookingCancelled(_) | Self::Invoice(_) => None,
+            Self::Welcome(_)
+            | Self::PaymentReceived(_)
+            | Self::BookingConfirmed(_)
+            | Self::BookingCancelled(_)
+            | Self::Invoice(_) => None,
         }
     }
 
@@ -205,9 +209,12 @@ impl Attachment {
         let name = &self.file_name;
         let plain = |c: char| c.is_alphanumeric() || "-_.() ".contains(c);
         if name.trim().is_empty() || name.chars().count() > NAME_CHARS_MAX || !name.chars().all(plain) {
-            return Err(MailError::Invalid("a file name has letters, digits, spaces and -_.() only, 120 at most".into()));
+            return Err(MailError::Invalid(
+                "a file name has letters, digits, spaces and -_.() only, 120 at most".into(),
+            ));
         }
-        let token = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.+".contains(&b));
+        let token =
+            |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.+".contains(&b));
         match self.content_type.split_once('/') {
             Some((kind, subtype)) if token(kind) && token(subtype) => Ok(()),
             _ => Err(MailError::Invalid("a content type has the form type/subtype".into())),
@@ -286,7 +293,10 @@ mod tests {
     #[test]
     fn the_wait_doubles_from_ten_seconds_to_half_an_hour() {
         let wait = |attempts| mail(attempts).next_attempt(Timestamp::from_millis(0)).unwrap().millis();
-        assert_eq!([1, 2, 3, 20, i64::MAX].map(wait), [10 * SECOND, 20 * SECOND, 40 * SECOND, 30 * MINUTE, 30 * MINUTE]);
+        assert_eq!(
+            [1, 2, 3, 20, i64::MAX].map(wait),
+            [10 * SECOND, 20 * SECOND, 40 * SECOND, 30 * MINUTE, 30 * MINUTE]
+        );
     }
 
     #[test]
@@ -298,9 +308,15 @@ mod tests {
 
     #[test]
     fn attachments_are_checked() {
-        let file = |name: &str, kind: &str| Attachment { file_name: name.into(), content_type: kind.into(), content: Vec::new() };
+        let file = |name: &str, kind: &str| Attachment {
+            file_name: name.into(),
+            content_type: kind.into(),
+            content: Vec::new(),
+        };
         assert!(file("Invoice-BT1.pdf", "application/pdf").validate().is_ok());
-        for (name, kind) in [("", "a/b"), ("a\r\nBcc: x", "a/b"), ("a\"b", "a/b"), ("../a", "a/b"), ("a", "pdf"), ("a", "a/b\r\nX: y")] {
+        for (name, kind) in
+            [("", "a/b"), ("a\r\nBcc: x", "a/b"), ("a\"b", "a/b"), ("../a", "a/b"), ("a", "pdf"), ("a", "a/b\r\nX: y")]
+        {
             assert!(file(name, kind).validate().is_err(), "{name} {kind}");
         }
     }

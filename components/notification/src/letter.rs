@@ -17,7 +17,10 @@ pub enum Block {
     /// Names and values.
     Facts(Vec<(&'static str, String)>),
     List(Vec<String>),
-    Link { label: &'static str, url: String },
+    Link {
+        label: &'static str,
+        url: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +79,9 @@ impl Block {
     fn text(&self) -> String {
         match self {
             Self::Paragraph(text) | Self::Code(text) => text.clone(),
-            Self::Facts(facts) => facts.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n"),
+            Self::Facts(facts) => {
+                facts.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n")
+            }
             Self::List(entries) => entries.iter().map(|entry| format!("- {entry}")).collect::<Vec<_>>().join("\n"),
             Self::Link { label, url } => format!("{label}: {url}"),
         }

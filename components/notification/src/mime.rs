@@ -27,7 +27,9 @@ impl Sender {
         };
         let plain = |c: u8| c.is_ascii_graphic() && !b"<>,;:\"\\".contains(&c);
         match address.split_once('@') {
-            Some((local, domain)) if !local.is_empty() && !domain.is_empty() && !domain.contains('@') && address.bytes().all(plain) => {
+            Some((local, domain))
+                if !local.is_empty() && !domain.is_empty() && !domain.contains('@') && address.bytes().all(plain) =>
+            {
                 Ok(Self { name, address: address.to_owned() })
             }
             _ => Err("give a sender as `Name <local@domain>`"),
@@ -109,7 +111,16 @@ mod tests {
         let bytes = compose(&mail, &[], &sender).unwrap();
         let text = String::from_utf8(bytes).unwrap();
         let (head, _) = text.split_once("\r\n\r\n").unwrap();
-        let names: Vec<_> = head.lines().filter(|line| !line.starts_with(['\t', ' '])).filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
-        assert_eq!(names, ["From", "Message-ID", "Date", "Subject", "Auto-Submitted", "To", "MIME-Version", "Content-Type"], "{head}");
+        let names: Vec<_> = head
+            .lines()
+            .filter(|line| !line.starts_with(['\t', ' ']))
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(
+            names,
+            ["From", "Message-ID", "Date", "Subject", "Auto-Submitted", "To", "MIME-Version", "Content-Type"],
+            "{head}"
+        );
     }
 }

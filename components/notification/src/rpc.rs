@@ -3,7 +3,10 @@
 use cairn_shared::{Paise, Timestamp, validate::Email};
 
 use crate::{
-    domain::{Attachment, BookingCancelled, BookingConfirmed, Code, Envelope, MailError, Message, PaymentReceived, Recipient, Trip},
+    domain::{
+        Attachment, BookingCancelled, BookingConfirmed, Code, Envelope, MailError, Message, PaymentReceived, Recipient,
+        Trip,
+    },
     shell::{Exports, app, bindings::exports::cairn::notification::mail as wit},
 };
 

@@ -27,8 +27,18 @@ pub async fn mail_insert(tx: &Tx, mail: &Mail) -> Result<bool, DbError> {
                   next_attempt_at, give_up_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'queued', $10, $11, $12) \
                   ON CONFLICT (mail_key) DO NOTHING RETURNING id";
     let values = params![
-        mail.id, &mail.key, &mail.kind, &mail.recipient_name, &mail.recipient, &mail.subject, &mail.text, &mail.html, mail.secret,
-        mail.created_at, mail.give_up_at, mail.created_at
+        mail.id,
+        &mail.key,
+        &mail.kind,
+        &mail.recipient_name,
+        &mail.recipient,
+        &mail.subject,
+        &mail.text,
+        &mail.html,
+        mail.secret,
+        mail.created_at,
+        mail.give_up_at,
+        mail.created_at
     ];
     Ok(tx.query_opt(insert, values).await?.is_some())
 }
@@ -42,7 +52,11 @@ pub async fn attachment_list(sql: &impl Sql, mail_id: Id) -> Result<Vec<Attachme
     let select = "SELECT file_name, content_type, content FROM mail_attachments WHERE mail_id = $1 ORDER BY position";
     let rows = sql.query(select, params![mail_id]).await?;
     let file = |row: &Row| {
-        Ok(Attachment { file_name: row.get("file_name")?, content_type: row.get("content_type")?, content: row.get("content")? })
+        Ok(Attachment {
+            file_name: row.get("file_name")?,
+            content_type: row.get("content_type")?,
+            content: row.get("content")?,
+        })
     };
     rows.iter().map(file).collect()
 }
@@ -66,7 +80,12 @@ pub async fn mail_sent(sql: &impl Sql, mail: &Mail, now: Timestamp) -> Result<()
 }
 
 /// Puts a mail back for a later attempt, if the claim is still this one.
-pub async fn mail_postpone(sql: &impl Sql, mail: &Mail, next_attempt_at: Timestamp, error: &str) -> Result<(), DbError> {
+pub async fn mail_postpone(
+    sql: &impl Sql,
+    mail: &Mail,
+    next_attempt_at: Timestamp,
+    error: &str,
+) -> Result<(), DbError> {
     let update = "UPDATE mails SET status = 'queued', next_attempt_at = $1, last_error = $2 \
                   WHERE id = $3 AND status = 'sending' AND attempts = $4";
     sql.execute(update, params![next_attempt_at, error, mail.id, mail.attempts]).await

@@ -4,8 +4,8 @@ use cairn_shared::{Paise, Timestamp, Zone};
 
 use crate::{
     domain::{
-        BookingCancelled, BookingConfirmed, Code, Envelope, Message, NAME_CHARS_MAX, PaymentReceived, REMARK_CHARS_MAX, Trip,
-        one_line,
+        BookingCancelled, BookingConfirmed, Code, Envelope, Message, NAME_CHARS_MAX, PaymentReceived, REMARK_CHARS_MAX,
+        Trip, one_line,
     },
     letter::{Block, Letter},
 };
@@ -84,16 +84,24 @@ impl Site {
         }
         facts.push(("Paid by", one_line(&payment.method, NAME_CHARS_MAX)));
         facts.push(("Payment ID", one_line(&payment.payment_id, NAME_CHARS_MAX)));
-        let mut blocks = vec![paragraph(format!("We have received your payment for {trek}. Thank you!")), Block::Facts(facts)];
+        let mut blocks =
+            vec![paragraph(format!("We have received your payment for {trek}. Thank you!")), Block::Facts(facts)];
         if payment.remaining > Paise::ZERO {
             let by = payment.due_date.map(|due| format!(" by {}", self.day(due))).unwrap_or_default();
-            blocks.push(paragraph(format!("Your seats are held. Please pay the balance of {}{by} to keep them.", rupees(payment.remaining))));
+            blocks.push(paragraph(format!(
+                "Your seats are held. Please pay the balance of {}{by} to keep them.",
+                rupees(payment.remaining)
+            )));
             let url = format!("{}/payment/{}", self.frontend_url, path_segment(&payment.trip.booking_id));
             blocks.push(Block::Link { label: "Pay the balance", url });
         } else {
             blocks.push(paragraph("Your booking is paid in full. Please add the details of all participants to your booking if you have not done so yet."));
         }
-        let subject = if payment.remaining > Paise::ZERO { format!("Part payment received: {trek}") } else { format!("Payment received: {trek}") };
+        let subject = if payment.remaining > Paise::ZERO {
+            format!("Part payment received: {trek}")
+        } else {
+            format!("Payment received: {trek}")
+        };
         (subject, blocks)
     }
 
@@ -156,7 +164,10 @@ impl Site {
 
     fn change_advice(&self) -> String {
         let call = self.support_phone.as_ref().map(|phone| format!(" or call us on {phone}")).unwrap_or_default();
-        format!("If your plans change, ask for a cancellation or another date from your bookings on {}{call}.", self.frontend_url)
+        format!(
+            "If your plans change, ask for a cancellation or another date from your bookings on {}{call}.",
+            self.frontend_url
+        )
     }
 
     fn trip_facts(&self, trip: &Trip) -> Vec<(&'static str, String)> {
@@ -165,7 +176,12 @@ impl Site {
             ("Trek", trek_name(trip)),
             ("Dates", self.days(trip.start_date, trip.end_date)),
         ];
-        let names: Vec<_> = trip.participants.iter().map(|name| one_line(name, NAME_CHARS_MAX)).filter(|name| !name.is_empty()).collect();
+        let names: Vec<_> = trip
+            .participants
+            .iter()
+            .map(|name| one_line(name, NAME_CHARS_MAX))
+            .filter(|name| !name.is_empty())
+            .collect();
         if !names.is_empty() {
             facts.push(("Participants", names.join(", ")));
         }
@@ -191,7 +207,9 @@ fn code_blocks(intro: String, code: &Code) -> Vec<Block> {
         Block::Paragraph(intro),
         Block::Code(code.code.clone()),
         paragraph(format!("It is valid for {minutes} and can be used once.")),
-        paragraph("Never share this code; our staff will not ask for it. If you did not request it, you can ignore this mail."),
+        paragraph(
+            "Never share this code; our staff will not ask for it. If you did not request it, you can ignore this mail.",
+        ),
     ]
 }
 
@@ -259,8 +277,12 @@ mod tests {
     #[test]
     fn amounts_are_grouped_as_in_india() {
         for (paise, text) in [
-            (0, "₹0.00"), (99_999, "₹999.99"), (616_320, "₹6,163.20"), (1_234_567_800, "₹1,23,45,678.00"),
-            (10_000_000, "₹1,00,000.00"), (-100_000, "-₹1,000.00"),
+            (0, "₹0.00"),
+            (99_999, "₹999.99"),
+            (616_320, "₹6,163.20"),
+            (1_234_567_800, "₹1,23,45,678.00"),
+            (10_000_000, "₹1,00,000.00"),
+            (-100_000, "-₹1,000.00"),
         ] {
             assert_eq!(rupees(Paise(paise)), text);
         }
@@ -278,9 +300,15 @@ mod tests {
         }));
         let text = letter.text();
         for part in [
-            "Hello Asha,", "₹2,542.00", "₹5,932.40", "Balance due by: 07/03/2026", "Dates: 14/03/2026 to 15/03/2026",
+            "Hello Asha,",
+            "₹2,542.00",
+            "₹5,932.40",
+            "Balance due by: 07/03/2026",
+            "Dates: 14/03/2026 to 15/03/2026",
             "Participants: Asha Rao, Ravi Bcc: x@example.org",
-            "https://trails.example.in/payment/68f0a1b2c3d4e5f607182930", "+91 98765 43210", "automatic mail",
+            "https://trails.example.in/payment/68f0a1b2c3d4e5f607182930",
+            "+91 98765 43210",
+            "automatic mail",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
@@ -289,14 +317,18 @@ mod tests {
 
     #[test]
     fn a_participant_is_not_told_the_price() {
-        let confirmed = |total| write(Message::BookingConfirmed(BookingConfirmed { trip: trip(), total, requests: String::new() })).text();
+        let confirmed = |total| {
+            write(Message::BookingConfirmed(BookingConfirmed { trip: trip(), total, requests: String::new() })).text()
+        };
         assert!(confirmed(Some(Paise::rupees(3600))).contains("₹3,600.00"));
         assert!(!confirmed(None).contains('₹'));
     }
 
     #[test]
     fn a_cancellation_without_refund_promises_none() {
-        let cancelled = |refund| write(Message::BookingCancelled(BookingCancelled { trip: trip(), refund, reason: "Knee".into() })).text();
+        let cancelled = |refund| {
+            write(Message::BookingCancelled(BookingCancelled { trip: trip(), refund, reason: "Knee".into() })).text()
+        };
         assert!(cancelled(Paise::rupees(100)).contains("₹100.00 goes back"));
         assert!(cancelled(Paise::ZERO).contains("no refund") && !cancelled(Paise::ZERO).contains('₹'));
     }

@@ -82,7 +82,8 @@ fn confirmed(trek_name: &str) -> Envelope {
         end_date: day("2026-12-06"),
         participants: vec!["Asha Rao".into()],
     };
-    let message = Message::BookingConfirmed(BookingConfirmed { trip, total: None, requests: "Window seat <please>".into() });
+    let message =
+        Message::BookingConfirmed(BookingConfirmed { trip, total: None, requests: "Window seat <please>".into() });
     Envelope {
         attachments: vec![Attachment {
             file_name: "Invoice-BT07182930.pdf".into(),
@@ -129,7 +130,10 @@ async fn a_mail_with_a_pdf_arrives_as_text_and_html() {
     assert!(mail.text().contains("Hello Asha Rao,") && mail.text().contains("05/12/2026 to 06/12/2026"));
     assert!(mail.html().contains("Window seat &lt;please&gt;") && !mail.html().contains("<please>"));
     let pdf = mail.attachment("Invoice-BT07182930.pdf").unwrap();
-    assert_eq!((pdf.media_type.as_str(), &pdf.content[..]), ("application/pdf", b"%PDF-1.7\n\x00\xff.\r\n.\n".as_slice()));
+    assert_eq!(
+        (pdf.media_type.as_str(), &pdf.content[..]),
+        ("application/pdf", b"%PDF-1.7\n\x00\xff.\r\n.\n".as_slice())
+    );
     assert_eq!(world.column("status").await, "sent");
 }
 
@@ -172,7 +176,8 @@ async fn a_mail_that_is_refused_does_not_hold_up_the_others() {
     let faults = Faults { reject_next: Budget::Times(1), ..Faults::default() };
     world.mailbox.set_faults(faults);
     assert_eq!(world.send().await, 204);
-    let subjects = |world: &World| world.mailbox.messages().iter().map(|mail| mail.subject().to_owned()).collect::<Vec<_>>();
+    let subjects =
+        |world: &World| world.mailbox.messages().iter().map(|mail| mail.subject().to_owned()).collect::<Vec<_>>();
     assert_eq!(subjects(&world), ["Your High Trails login code"]);
     world.wait(10 * SECOND);
     world.send().await;

@@ -47,8 +47,12 @@ fn error(app: &App, failed: &'static str, error: PaymentError) -> Error {
         PaymentError::SessionExpired => Error::bad_request("Booking session has expired. Please book again."),
         PaymentError::NotEligibleForBalance => Error::bad_request(eligible),
         PaymentError::NothingRemaining => Error::bad_request("No remaining balance to pay"),
-        PaymentError::TooManyOrders => Error::bad_request("There were too many attempts to pay for this booking. Please book again."),
-        PaymentError::Changed => Error::conflict("The booking was changed while its payment was being prepared. Please try again."),
+        PaymentError::TooManyOrders => {
+            Error::bad_request("There were too many attempts to pay for this booking. Please book again.")
+        }
+        PaymentError::Changed => {
+            Error::conflict("The booking was changed while its payment was being prepared. Please try again.")
+        }
         PaymentError::InvalidSignature => Error::bad_request("Invalid payment signature"),
         PaymentError::Mismatch => Error::bad_request("Payment does not match this booking"),
         PaymentError::NotPaid => Error::bad_request("The payment did not succeed. Please try again."),
@@ -68,7 +72,9 @@ fn promo_error(problem: PromoProblem) -> Error {
         PromoProblem::InvalidCode => Error::not_found("Invalid promo code"),
         PromoProblem::Expired => Error::bad_request("Promo code has expired"),
         PromoProblem::UsedUp => Error::bad_request("Promo code has reached maximum uses"),
-        PromoProblem::BelowMinimum(least) => Error::bad_request(format!("Order value must be at least {least} to use this code")),
+        PromoProblem::BelowMinimum(least) => {
+            Error::bad_request(format!("Order value must be at least {least} to use this code"))
+        }
         PromoProblem::NotApplicable => Error::bad_request("Promo code not applicable for this trek"),
     }
 }
@@ -93,7 +99,10 @@ fn given(text: Option<String>) -> Option<String> {
 }
 
 async fn key(app: Rc<App>) -> Result<Response> {
-    let account = app.account.as_ref().ok_or_else(|| Error::internal("razorpay_key_id is not set").message("Razorpay key not configured"))?;
+    let account = app
+        .account
+        .as_ref()
+        .ok_or_else(|| Error::internal("razorpay_key_id is not set").message("Razorpay key not configured"))?;
     let body = json!({ "success": true, "key": account.key_id });
     Ok(Response::json(200, &body).header("cache-control", "no-store, no-cache, must-revalidate, proxy-revalidate"))
 }
@@ -291,8 +300,17 @@ fn sent_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Opti
 impl PromoBody {
     fn change(&self) -> Result<Change> {
         Ok(Change {
-            discount_type: self.discount_type.as_deref().filter(|text| !text.is_empty()).map(discount_type).transpose()?,
-            discount_value: self.discount_value.map(|value| amount("discountValue", value)).transpose()?.map(|value| value.0),
+            discount_type: self
+                .discount_type
+                .as_deref()
+                .filter(|text| !text.is_empty())
+                .map(discount_type)
+                .transpose()?,
+            discount_value: self
+                .discount_value
+                .map(|value| amount("discountValue", value))
+                .transpose()?
+                .map(|value| value.0),
             max_uses: self.max_uses.map(|uses| uses.filter(|uses| *uses != 0.0).map(count).transpose()).transpose()?,
             valid_from: date("validFrom", self.valid_from.as_deref())?,
             valid_until: date("validUntil", self.valid_until.as_deref())?,
@@ -349,7 +367,12 @@ async fn promo_create(app: Rc<App>, Admin(caller): Admin, Json(body): Json<Promo
     Ok(Created(PromoView::plain(promo)))
 }
 
-async fn promo_change(app: Rc<App>, _: Admin, Path(id): Path<String>, Json(body): Json<PromoBody>) -> Result<Json<PromoView>> {
+async fn promo_change(
+    app: Rc<App>,
+    _: Admin,
+    Path(id): Path<String>,
+    Json(body): Json<PromoBody>,
+) -> Result<Json<PromoView>> {
     let promo = app.promo_change(promo_id(&id)?, body.change()?).await?;
     Ok(Json(PromoView::plain(promo)))
 }

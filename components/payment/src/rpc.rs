@@ -41,7 +41,12 @@ fn quoted(promo: Promo, order_value: Paise) -> promos::Promo {
 }
 
 impl promos::Guest for Exports {
-    async fn quote(code: String, trek_id: String, order_value: i64, booking_id: Option<String>) -> Result<promos::Promo, promos::Error> {
+    async fn quote(
+        code: String,
+        trek_id: String,
+        order_value: i64,
+        booking_id: Option<String>,
+    ) -> Result<promos::Promo, promos::Error> {
         let app = app().await.map_err(promos::Error::Unavailable)?;
         let trek_id = Some(trek_id.parse().map_err(|_| promos::Error::NotApplicable)?);
         let usage = Use { trek_id, order_value: Some(Paise(order_value)), taken: 0 };

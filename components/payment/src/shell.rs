@@ -3,5 +3,5 @@
 cairn_shared::component! {
     app: crate::app::App,
     world: "cairn:payment/service",
-    wit: ["../../wit/http", "../../wit/lifecycle", "../../wit/notification", "../../wit/payment"],
+    wit: ["../../wit/http", "../../wit/lifecycle", "../../wit/payment"],
 }

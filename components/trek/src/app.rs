@@ -208,7 +208,13 @@ impl App {
     ///
     /// # Errors
     /// As [`App::trek_by_slug`].
-    pub async fn trek(&self, caller: Option<&Caller>, id: Id, all_dates: bool, token: Option<&str>) -> Result<TrekPage, CatalogueError> {
+    pub async fn trek(
+        &self,
+        caller: Option<&Caller>,
+        id: Id,
+        all_dates: bool,
+        token: Option<&str>,
+    ) -> Result<TrekPage, CatalogueError> {
         let trek = store::trek_fetch(&self.db, view(caller), id).await?.ok_or(CatalogueError::TrekNotFound)?;
         let has_token = trek.access_token.is_some() && trek.access_token.as_deref() == token;
         if trek.custom && !is_staff(caller) && !has_token {
@@ -229,7 +235,8 @@ impl App {
             true => Vec::new(),
             false => store::trek_list_public_by_ids(&self.db, &ids).await?,
         };
-        let pages: HashMap<_, _> = self.with_batches(found).await?.into_iter().map(|page| (page.trek.id, page)).collect();
+        let pages: HashMap<_, _> =
+            self.with_batches(found).await?.into_iter().map(|page| (page.trek.id, page)).collect();
         let of_section = |section: Section| {
             let treks = section.treks.iter().filter_map(|id| pages.get(id));
             let treks = treks.map(|page| TrekPage { trek: page.trek.clone(), batches: page.batches.clone() }).collect();

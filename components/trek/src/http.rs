@@ -53,7 +53,8 @@ fn write_trek(out: &mut Vec<u8>, page: &TrekPage) -> Result<()> {
         kind: T,
     }
     let terms = &page.trek.terms;
-    let doc = page.trek.doc.trim_end().strip_suffix('}').ok_or_else(|| Error::internal("a stored trek is not an object"))?;
+    let doc =
+        page.trek.doc.trim_end().strip_suffix('}').ok_or_else(|| Error::internal("a stored trek is not an object"))?;
     out.extend_from_slice(doc.as_bytes());
     let parts = [
         (",\"batches\":", serde_json::to_vec(&page.batches)),
@@ -145,7 +146,9 @@ fn parse_duration(text: &str) -> Result<(u32, u32)> {
         (None, None) if text.ends_with(' ') => (text.trim_end(), None),
         (None, None) => (text, Some(text)),
     };
-    let days = |text: &str| text.trim().parse::<u32>().map_err(|_| Error::bad_request("`duration` has to be as 2-4, 3 or 15+ days."));
+    let days = |text: &str| {
+        text.trim().parse::<u32>().map_err(|_| Error::bad_request("`duration` has to be as 2-4, 3 or 15+ days."))
+    };
     Ok((days(least)?, most.map_or(Ok(u32::MAX), days)?))
 }
 
@@ -160,7 +163,11 @@ fn parse_sort(text: Option<&str>) -> Result<Sort> {
         Some("duration-desc") => Sort::DurationDesc,
         Some("difficulty-asc") => Sort::DifficultyAsc,
         Some("difficulty-desc") => Sort::DifficultyDesc,
-        Some(_) => return Err(Error::bad_request("`sort` has to be price, name, duration or difficulty with -asc or -desc, or createdAt-desc.")),
+        Some(_) => {
+            return Err(Error::bad_request(
+                "`sort` has to be price, name, duration or difficulty with -asc or -desc, or createdAt-desc.",
+            ));
+        }
     })
 }
 
@@ -210,7 +217,9 @@ async fn by_region(app: Rc<App>, Path(region): Path<String>) -> Result<Json<Valu
 }
 
 async fn stats(app: Rc<App>) -> Result<Json<Value>> {
-    let group = |counts: &[(String, i64)]| counts.iter().map(|(name, count)| json!({ "_id": name, "count": count })).collect::<Value>();
+    let group = |counts: &[(String, i64)]| {
+        counts.iter().map(|(name, count)| json!({ "_id": name, "count": count })).collect::<Value>()
+    };
     let regions = app.counts(CountBy::Region).await?;
     let difficulties = app.counts(CountBy::Difficulty).await?;
     let seasons = app.counts(CountBy::Season).await?;
@@ -233,7 +242,12 @@ struct DetailQuery {
     custom_token: Option<String>,
 }
 
-async fn by_id(app: Rc<App>, caller: Option<Caller>, Path(id): Path<Id>, Query(query): Query<DetailQuery>) -> Result<Response> {
+async fn by_id(
+    app: Rc<App>,
+    caller: Option<Caller>,
+    Path(id): Path<Id>,
+    Query(query): Query<DetailQuery>,
+) -> Result<Response> {
     let all_dates = query.admin.as_deref() == Some("true");
     trek_response(&app.trek(caller.as_ref(), id, all_dates, query.custom_token.as_deref()).await?)
 }
@@ -299,7 +313,14 @@ mod tests {
 
     #[test]
     fn durations_are_ranges_of_days() {
-        for (text, days) in [("2-4", (2, 4)), ("3-3", (3, 3)), ("5-", (5, u32::MAX)), ("15+", (15, u32::MAX)), ("15 ", (15, u32::MAX)), ("3", (3, 3))] {
+        for (text, days) in [
+            ("2-4", (2, 4)),
+            ("3-3", (3, 3)),
+            ("5-", (5, u32::MAX)),
+            ("15+", (15, u32::MAX)),
+            ("15 ", (15, u32::MAX)),
+            ("3", (3, 3)),
+        ] {
             assert_eq!(parse_duration(text).unwrap(), days, "{text}");
         }
         for text in ["", "x", "2-x", "-3", "1-2-3"] {

@@ -16,8 +16,13 @@ use crate::{
 };
 
 fn terms(terms: Terms) -> wit::Terms {
-    let add_on = |add_on: crate::domain::AddOn| wit::AddOn { name: add_on.name, price: add_on.price.0, enabled: add_on.is_enabled };
-    let field = |field: crate::domain::CustomField| wit::CustomField { name: field.field_name, required: field.is_required };
+    let add_on = |add_on: crate::domain::AddOn| wit::AddOn {
+        name: add_on.name,
+        price: add_on.price.0,
+        enabled: add_on.is_enabled,
+    };
+    let field =
+        |field: crate::domain::CustomField| wit::CustomField { name: field.field_name, required: field.is_required };
     let partial = terms.partial_payment;
     wit::Terms {
         id: terms.id.to_string(),

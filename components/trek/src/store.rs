@@ -162,7 +162,8 @@ pub async fn trek_fetch(sql: &impl Sql, view: View, id: Id) -> Result<Option<Lis
 
 /// By a slug it has or had.
 pub async fn trek_fetch_by_slug(sql: &impl Sql, view: View, slug: &str) -> Result<Option<Listed>, DbError> {
-    let select = [view.columns(), " WHERE deleted = 0 AND id = (SELECT trek_id FROM trek_slugs WHERE slug = $1)"].concat();
+    let select =
+        [view.columns(), " WHERE deleted = 0 AND id = (SELECT trek_id FROM trek_slugs WHERE slug = $1)"].concat();
     sql.query_opt(&select, params![slug]).await?.as_ref().map(listed).transpose()
 }
 
@@ -195,9 +196,15 @@ pub async fn trek_count(sql: &impl Sql) -> Result<i64, DbError> {
 /// A number for each value of a column among public treks.
 pub async fn trek_count_by(sql: &impl Sql, by: CountBy) -> Result<Vec<(String, i64)>, DbError> {
     let statement = match by {
-        CountBy::Region => "SELECT region_name AS name, COUNT(*) AS n FROM treks WHERE deleted = 0 AND enabled = 1 AND custom = 0 GROUP BY region_name ORDER BY n DESC, name",
-        CountBy::Difficulty => "SELECT difficulty_rank AS rank, MIN(doc) AS doc, COUNT(*) AS n FROM treks WHERE deleted = 0 AND enabled = 1 AND custom = 0 GROUP BY difficulty_rank",
-        CountBy::Season => "SELECT season AS name, COUNT(*) AS n FROM treks WHERE deleted = 0 AND enabled = 1 AND custom = 0 GROUP BY season ORDER BY name",
+        CountBy::Region => {
+            "SELECT region_name AS name, COUNT(*) AS n FROM treks WHERE deleted = 0 AND enabled = 1 AND custom = 0 GROUP BY region_name ORDER BY n DESC, name"
+        }
+        CountBy::Difficulty => {
+            "SELECT difficulty_rank AS rank, MIN(doc) AS doc, COUNT(*) AS n FROM treks WHERE deleted = 0 AND enabled = 1 AND custom = 0 GROUP BY difficulty_rank"
+        }
+        CountBy::Season => {
+            "SELECT season AS name, COUNT(*) AS n FROM treks WHERE deleted = 0 AND enabled = 1 AND custom = 0 GROUP BY season ORDER BY name"
+        }
     };
     let rows = sql.query(statement, params![]).await?;
     rows.iter()
@@ -228,12 +235,31 @@ pub async fn trek_insert(tx: &Tx, trek: &Trek, version: i64) -> Result<(), Error
                   enabled, custom, getaway, access_token, search_text, created_at, updated_at, version, doc, public_doc, terms) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
     let Paise(price) = trek.display_price;
-    tx.execute(insert, params![
-        trek.id, &trek.name, trek.region, &trek.region_name, trek.season.as_str(), trek.category.as_str(),
-        trek.difficulty as i64, trek.duration, price, trek.is_enabled, trek.is_custom, trek.is_weekend_getaway,
-        trek.custom_access_token.as_deref(), trek.search_text(), trek.created_at, trek.updated_at, version,
-        json(trek)?, json(&trek.public_view())?, json(&trek.terms())?
-    ])
+    tx.execute(
+        insert,
+        params![
+            trek.id,
+            &trek.name,
+            trek.region,
+            &trek.region_name,
+            trek.season.as_str(),
+            trek.category.as_str(),
+            trek.difficulty as i64,
+            trek.duration,
+            price,
+            trek.is_enabled,
+            trek.is_custom,
+            trek.is_weekend_getaway,
+            trek.custom_access_token.as_deref(),
+            trek.search_text(),
+            trek.created_at,
+            trek.updated_at,
+            version,
+            json(trek)?,
+            json(&trek.public_view())?,
+            json(&trek.terms())?
+        ],
+    )
     .await?;
     Ok(tx.execute("INSERT INTO trek_slugs (slug, trek_id) VALUES ($1, $2)", params![&trek.slug, trek.id]).await?)
 }
@@ -260,7 +286,9 @@ pub async fn region_fetch_by_slug(sql: &impl Sql, slug: &str) -> Result<Option<R
 
 pub async fn region_insert(tx: &Tx, region: &Region, version: i64) -> Result<(), Error> {
     let insert = "INSERT INTO regions (id, name, slug, enabled, version, doc) VALUES ($1, $2, $3, $4, $5, $6)";
-    Ok(tx.execute(insert, params![region.id, &region.name, &region.slug, region.is_enabled, version, json(region)?]).await?)
+    Ok(tx
+        .execute(insert, params![region.id, &region.name, &region.slug, region.is_enabled, version, json(region)?])
+        .await?)
 }
 
 /// Active sections in the order they are shown, each with its treks in order.
@@ -290,9 +318,17 @@ pub async fn section_list_active(sql: &impl Sql) -> Result<Vec<Section>, DbError
 
 pub async fn section_insert(tx: &Tx, section: &Section) -> Result<(), DbError> {
     let insert = "INSERT INTO sections (id, title, active, display_order, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6)";
-    tx.execute(insert, params![
-        section.id, &section.title, section.active, section.display_order, section.created_at, section.updated_at
-    ])
+    tx.execute(
+        insert,
+        params![
+            section.id,
+            &section.title,
+            section.active,
+            section.display_order,
+            section.created_at,
+            section.updated_at
+        ],
+    )
     .await?;
     for (position, trek) in (0_i64..).zip(&section.treks) {
         let insert = "INSERT INTO section_treks (section_id, trek_id, position) VALUES ($1, $2, $3)";

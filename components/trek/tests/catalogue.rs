@@ -85,7 +85,8 @@ impl World {
             role: Role::Admin,
             group: None,
         };
-        self.ask(Request::new("GET", target).with_header(CALLER_HEADER, Identity::Caller(Box::new(caller)).encode())).await
+        self.ask(Request::new("GET", target).with_header(CALLER_HEADER, Identity::Caller(Box::new(caller)).encode()))
+            .await
     }
 
     async fn ask(&self, request: Request) -> (u16, Value) {

@@ -23,8 +23,12 @@ impl Peers for Links {
     async fn enqueue(&self, mail: domain::Mail) -> Result<(), String> {
         let code = |code, valid_minutes| mail::Code { code, valid_minutes };
         let message = match mail.message {
-            domain::Message::RegistrationCode { code: digits, valid_minutes } => mail::Message::RegistrationCode(code(digits, valid_minutes)),
-            domain::Message::LoginCode { code: digits, valid_minutes } => mail::Message::LoginCode(code(digits, valid_minutes)),
+            domain::Message::RegistrationCode { code: digits, valid_minutes } => {
+                mail::Message::RegistrationCode(code(digits, valid_minutes))
+            }
+            domain::Message::LoginCode { code: digits, valid_minutes } => {
+                mail::Message::LoginCode(code(digits, valid_minutes))
+            }
             domain::Message::Welcome { username } => mail::Message::Welcome(mail::Welcome { username }),
         };
         let envelope = mail::Envelope {

@@ -1,10 +1,12 @@
 //! The database natively, for tests and for the native twin: SQLite through sqlx.
 
+use std::sync::Arc;
+
 use sqlx::{
     AssertSqlSafe, Column, Row as _, Sqlite, SqlitePool, TypeInfo, ValueRef,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{DbError, Row, Sql, Value};
 
@@ -12,11 +14,15 @@ use super::{DbError, Row, Sql, Value};
 #[derive(Clone)]
 pub struct Db {
     pool: SqlitePool,
+    /// SQLite has one writer. Transactions take turns here, in the order they ask;
+    /// SQLite itself lets waiting connections sleep and try again.
+    writer: Arc<Mutex<()>>,
 }
 
 /// An open transaction. Dropped without an end, it is rolled back.
 pub struct Tx {
     inner: Mutex<sqlx::Transaction<'static, Sqlite>>,
+    turn: OwnedMutexGuard<()>,
 }
 
 impl Db {
@@ -32,7 +38,7 @@ impl Db {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(std::time::Duration::from_secs(5));
         let pool = SqlitePoolOptions::new().max_connections(8).connect_with(options).await.map_err(failure)?;
-        Ok(Self { pool })
+        Ok(Self { pool, writer: Arc::default() })
     }
 
     /// A database of its own in memory, gone when dropped.
@@ -50,22 +56,27 @@ impl Db {
             .connect_with(options)
             .await
             .map_err(failure)?;
-        Ok(Self { pool })
+        Ok(Self { pool, writer: Arc::default() })
     }
 
     pub(super) async fn begin(&self) -> Result<Tx, DbError> {
+        let turn = self.writer.clone().lock_owned().await;
         let inner = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failure)?;
-        Ok(Tx { inner: Mutex::new(inner) })
+        Ok(Tx { inner: Mutex::new(inner), turn })
     }
 }
 
 impl Tx {
     pub(super) async fn commit(self) -> Result<(), DbError> {
-        self.inner.into_inner().commit().await.map_err(failure)
+        let ended = self.inner.into_inner().commit().await.map_err(failure);
+        drop(self.turn);
+        ended
     }
 
     pub(super) async fn rollback(self) -> Result<(), DbError> {
-        self.inner.into_inner().rollback().await.map_err(failure)
+        let ended = self.inner.into_inner().rollback().await.map_err(failure);
+        drop(self.turn);
+        ended
     }
 }
 

@@ -30,7 +30,7 @@ impl<A: 'static> Default for Router<A> {
 }
 
 impl<A: 'static> Router<A> {
-    /// Adds a route, such as `("GET", "/api/treks/{id}")`.
+    /// Adds a route, such as `("GET", "/api/things/{id}")`.
     ///
     /// # Panics
     /// When the path contradicts another one: routes are fixed at build time, and
@@ -151,13 +151,16 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{Id, http::{Json, Path, Query}};
+    use crate::{
+        Id,
+        http::{Json, Path, Query},
+    };
 
     #[derive(Deserialize)]
     struct New {
         name: String,
         #[serde(default)]
-        seats: Option<u32>,
+        count: Option<u32>,
     }
 
     #[derive(Deserialize)]
@@ -170,7 +173,7 @@ mod tests {
     }
 
     async fn make(_: Rc<()>, Query(page): Query<Page>, Json(new): Json<New>) -> Result<Json<Value>> {
-        Ok(Json(json!({ "name": new.name, "seats": new.seats, "page": page.page })))
+        Ok(Json(json!({ "name": new.name, "count": new.count, "page": page.page })))
     }
 
     async fn ask(method: &str, target: &str, body: &str) -> (u16, Value) {
@@ -186,7 +189,7 @@ mod tests {
         let id = "68f0a1b2c3d4e5f607182930";
         assert_eq!(ask("GET", &format!("/things/{id}"), "").await, (200, json!({ "id": id })));
         let (status, body) = ask("POST", "/things?page=2&other=x", r#"{"name":"a"}"#).await;
-        assert_eq!((status, body), (200, json!({ "name": "a", "seats": null, "page": 2 })));
+        assert_eq!((status, body), (200, json!({ "name": "a", "count": null, "page": 2 })));
     }
 
     #[tokio::test]
@@ -198,7 +201,7 @@ mod tests {
             ("POST", "/things", "{", 400, "JSON"),
             ("POST", "/things", "3", 400, "JSON object"),
             ("POST", "/things", r#"{"name":1}"#, 400, "name"),
-            ("POST", "/things", r#"{"name":"a","seats":-1}"#, 400, "seats"),
+            ("POST", "/things", r#"{"name":"a","count":-1}"#, 400, "count"),
             ("POST", "/things", "", 400, "name"),
             ("POST", "/things?page=x", r#"{"name":"a"}"#, 400, "page"),
         ] {

@@ -63,7 +63,7 @@ mod tests {
     fn other_work_is_not_held_up() {
         let mut running = Running::default();
         assert!(running.ask("user", "/relay"));
-        assert!(running.ask("trek", "/relay"));
+        assert!(running.ask("orders", "/relay"));
         assert!(running.ask("user", "/send"));
     }
 }

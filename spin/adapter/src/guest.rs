@@ -98,19 +98,25 @@ async fn within<T>(nanoseconds: u64, work: impl Future<Output = Result<T, Error>
 }
 
 async fn exchange(service: &str, request: Request) -> Result<Response, Error> {
-    let address = forward::address(service, &request.target).ok_or_else(|| Error::UnknownService(service.to_owned()))?;
+    let address =
+        forward::address(service, &request.target).ok_or_else(|| Error::UnknownService(service.to_owned()))?;
     let mut outgoing = http::Request::builder().method(request.method.as_str()).uri(address);
     for (name, value) in forward::end_to_end(request.headers) {
         outgoing = outgoing.header(name, value);
     }
-    let outgoing = outgoing.body(Full::new(Bytes::from(request.body))).map_err(|error| Error::Failed(format!("the request is not valid: {error}")))?;
+    let outgoing = outgoing
+        .body(Full::new(Bytes::from(request.body)))
+        .map_err(|error| Error::Failed(format!("the request is not valid: {error}")))?;
     let incoming = send(outgoing).await.map_err(|code| failure(service, code))?;
     read(service, incoming).await
 }
 
 async fn read(service: &str, incoming: Incoming) -> Result<Response, Error> {
     let (parts, body) = incoming.into_parts();
-    let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    let headers = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     let headers = forward::end_to_end(headers.collect());
     let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
@@ -126,7 +132,9 @@ async fn read(service: &str, incoming: Incoming) -> Result<Response, Error> {
 
 fn failure(service: &str, code: ErrorCode) -> Error {
     match code {
-        ErrorCode::DestinationNotFound | ErrorCode::DnsError(_) | ErrorCode::HttpRequestDenied => Error::UnknownService(service.to_owned()),
+        ErrorCode::DestinationNotFound | ErrorCode::DnsError(_) | ErrorCode::HttpRequestDenied => {
+            Error::UnknownService(service.to_owned())
+        }
         ErrorCode::DestinationUnavailable | ErrorCode::ConnectionRefused | ErrorCode::ConnectionLimitReached => {
             Error::Unavailable(RETRY_AFTER_S)
         }

@@ -25,19 +25,24 @@ pub fn read(name: &str, bytes: Vec<u8>) -> Result<Part> {
     let package = package(name, &bytes, &mut types)?;
     let world = &types[package.ty()];
     let called = world.imports.iter().filter(|(_, kind)| is_called(&types, **kind));
-    let interfaces =
-        Interfaces { imports: called.map(|(name, _)| name.clone()).collect(), exports: world.exports.keys().cloned().collect() };
+    let interfaces = Interfaces {
+        imports: called.map(|(name, _)| name.clone()).collect(),
+        exports: world.exports.keys().cloned().collect(),
+    };
     Ok(Part { bytes, interfaces })
 }
 
 fn package(name: &str, bytes: &[u8], types: &mut Types) -> Result<Package> {
-    Package::from_bytes(name, None, bytes, types).with_context(|| format!("`{name}` is not a component that can be composed"))
+    Package::from_bytes(name, None, bytes, types)
+        .with_context(|| format!("`{name}` is not a component that can be composed"))
 }
 
 /// Whether an import is more than names for types.
 fn is_called(types: &Types, kind: ItemKind) -> bool {
     match kind {
-        ItemKind::Instance(interface) => types[interface].exports.values().any(|kind| !matches!(kind, ItemKind::Type(_))),
+        ItemKind::Instance(interface) => {
+            types[interface].exports.values().any(|kind| !matches!(kind, ItemKind::Type(_)))
+        }
         other => !matches!(other, ItemKind::Type(_)),
     }
 }
@@ -61,13 +66,15 @@ impl Plan {
         let node = |name: &str| nodes.get(name).copied().with_context(|| format!("there is no component `{name}`"));
         for wire in &self.wires {
             let export = graph.alias_instance_export(node(&wire.provider)?, &wire.interface)?;
-            graph
-                .set_instantiation_argument(node(&wire.consumer)?, &wire.interface, export)
-                .with_context(|| format!("`{}` does not fit what `{}` expects of {}", wire.provider, wire.consumer, wire.interface))?;
+            graph.set_instantiation_argument(node(&wire.consumer)?, &wire.interface, export).with_context(|| {
+                format!("`{}` does not fit what `{}` expects of {}", wire.provider, wire.consumer, wire.interface)
+            })?;
         }
         let root = self.instances.last().context("a plan without a component")?;
         for name in exports {
-            let export = graph.alias_instance_export(node(root)?, name).with_context(|| format!("`{root}` does not export {name}"))?;
+            let export = graph
+                .alias_instance_export(node(root)?, name)
+                .with_context(|| format!("`{root}` does not export {name}"))?;
             graph.export(export, *name)?;
         }
         Ok(graph.encode(EncodeOptions::default())?)
@@ -96,7 +103,9 @@ mod tests {
         let imports: String = imports
             .iter()
             .enumerate()
-            .map(|(n, import)| format!(r#"(import "{import}" (instance $in{n} (export "number" (func (result {result})))))"#))
+            .map(|(n, import)| {
+                format!(r#"(import "{import}" (instance $in{n} (export "number" (func (result {result})))))"#)
+            })
             .collect();
         format!(
             r#"(component
@@ -111,7 +120,9 @@ mod tests {
     }
 
     fn parts(sources: &[(&str, String)]) -> BTreeMap<String, Part> {
-        let part = |(name, source): &(&str, String)| ((*name).to_owned(), read(name, wat::parse_str(source).unwrap()).unwrap());
+        let part = |(name, source): &(&str, String)| {
+            ((*name).to_owned(), read(name, wat::parse_str(source).unwrap()).unwrap())
+        };
         sources.iter().map(part).collect()
     }
 

@@ -97,20 +97,32 @@ mod tests {
         ]);
         let plan = plan(&all, "order").unwrap();
         assert_eq!(plan.instances, ["stock", "price", "order"]);
-        let wires: Vec<_> = plan.wires.iter().map(|wire| (wire.consumer.as_str(), wire.interface.as_str(), wire.provider.as_str())).collect();
-        let wanted = [("price", "a:stock/hold", "stock"), ("order", "a:price/quote", "price"), ("order", "a:stock/hold", "stock")];
+        let wires: Vec<_> = plan
+            .wires
+            .iter()
+            .map(|wire| (wire.consumer.as_str(), wire.interface.as_str(), wire.provider.as_str()))
+            .collect();
+        let wanted = [
+            ("price", "a:stock/hold", "stock"),
+            ("order", "a:price/quote", "price"),
+            ("order", "a:stock/hold", "stock"),
+        ];
         assert_eq!(wires, wanted);
     }
 
     #[test]
     fn what_the_platform_provides_stays_open() {
-        let all = components([("one", component(&["wasi:clocks/system-clock@0.3.0", "spin:sqlite/sqlite@3.1.0"], &[]))]);
+        let all =
+            components([("one", component(&["wasi:clocks/system-clock@0.3.0", "spin:sqlite/sqlite@3.1.0"], &[]))]);
         assert_eq!(plan(&all, "one").unwrap(), Plan { instances: vec!["one".into()], wires: Vec::new() });
     }
 
     #[test]
     fn an_import_that_nobody_exports_is_named() {
-        let all = components([("order", component(&["a:stock/hold@2.0.0"], &[])), ("stock", component(&[], &["a:stock/hold@1.0.0"]))]);
+        let all = components([
+            ("order", component(&["a:stock/hold@2.0.0"], &[])),
+            ("stock", component(&[], &["a:stock/hold@1.0.0"])),
+        ]);
         let error = plan(&all, "order").unwrap_err().to_string();
         assert!(error.contains("`order`") && error.contains("a:stock/hold@2.0.0"), "{error}");
     }
@@ -128,7 +140,10 @@ mod tests {
 
     #[test]
     fn an_interface_that_all_export_and_nobody_calls_is_no_conflict() {
-        let all = components([("order", component(&[], &["a:http/handler"])), ("stock", component(&[], &["a:http/handler"]))]);
+        let all = components([
+            ("order", component(&[], &["a:http/handler"])),
+            ("stock", component(&[], &["a:http/handler"])),
+        ]);
         assert_eq!(plan(&all, "order").unwrap().instances, ["order"]);
     }
 

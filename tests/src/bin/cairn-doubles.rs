@@ -21,26 +21,10 @@ use cairn_tests::doubles::razorpay::{Razorpay, Settings};
 const OPTIONS: [(&str, &str, &str); 8] = [
     ("razorpay-listen", "RAZORPAY_LISTEN", "127.0.0.1:8026"),
     ("razorpay-key-id", "RAZORPAY_KEY_ID", "rzp_test_double"),
-    (
-        "razorpay-key-secret",
-        "RAZORPAY_KEY_SECRET",
-        "rzp_double_secret",
-    ),
-    (
-        "razorpay-webhook-secret",
-        "RAZORPAY_WEBHOOK_SECRET",
-        "rzp_double_webhook_secret",
-    ),
-    (
-        "razorpay-webhook-url",
-        "RAZORPAY_WEBHOOK_URL",
-        "http://127.0.0.1:3000/api/payments/webhook",
-    ),
-    (
-        "razorpay-webhook-retry-ms",
-        "RAZORPAY_WEBHOOK_RETRY_MS",
-        "200,500,1000,2000,5000,10000",
-    ),
+    ("razorpay-key-secret", "RAZORPAY_KEY_SECRET", "rzp_double_secret"),
+    ("razorpay-webhook-secret", "RAZORPAY_WEBHOOK_SECRET", "rzp_double_webhook_secret"),
+    ("razorpay-webhook-url", "RAZORPAY_WEBHOOK_URL", "http://127.0.0.1:3000/api/payments/webhook"),
+    ("razorpay-webhook-retry-ms", "RAZORPAY_WEBHOOK_RETRY_MS", "200,500,1000,2000,5000,10000"),
     ("smtp-listen", "MAILBOX_SMTP_LISTEN", "127.0.0.1:1025"),
     ("mailbox-listen", "MAILBOX_HTTP_LISTEN", "127.0.0.1:8025"),
 ];
@@ -71,13 +55,9 @@ async fn run() -> anyhow::Result<()> {
     // Before the ports are open: who has seen a line below may send a signal.
     let ended = end_signal()?;
     let listen = option("razorpay-listen");
-    let razorpay = Razorpay::start_with(&listen, settings)
-        .await
-        .with_context(|| format!("listening on {listen}"))?;
+    let razorpay = Razorpay::start_with(&listen, settings).await.with_context(|| format!("listening on {listen}"))?;
     let (smtp, http) = (option("smtp-listen"), option("mailbox-listen"));
-    let mailbox = Mailbox::start(&smtp, &http)
-        .await
-        .with_context(|| format!("listening on {smtp} and {http}"))?;
+    let mailbox = Mailbox::start(&smtp, &http).await.with_context(|| format!("listening on {smtp} and {http}"))?;
 
     let mut out = std::io::stdout().lock();
     writeln!(out, "razorpay {}", razorpay.base_url())?;
@@ -115,17 +95,10 @@ fn end_signal() -> std::io::Result<impl Future<Output = ()>> {
 }
 
 /// Flag → value; `None` if help is asked for.
-fn options(
-    mut args: impl Iterator<Item = String>,
-) -> anyhow::Result<Option<BTreeMap<&'static str, String>>> {
+fn options(mut args: impl Iterator<Item = String>) -> anyhow::Result<Option<BTreeMap<&'static str, String>>> {
     let mut options: BTreeMap<&'static str, String> = OPTIONS
         .iter()
-        .map(|(flag, variable, default)| {
-            (
-                *flag,
-                std::env::var(variable).unwrap_or_else(|_| (*default).to_owned()),
-            )
-        })
+        .map(|(flag, variable, default)| (*flag, std::env::var(variable).unwrap_or_else(|_| (*default).to_owned())))
         .collect();
     while let Some(arg) = args.next() {
         if arg == "--help" || arg == "-h" {
@@ -135,15 +108,10 @@ fn options(
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
             None => (arg, None),
         };
-        let Some((flag, ..)) = OPTIONS
-            .iter()
-            .find(|(flag, ..)| name.strip_prefix("--") == Some(flag))
-        else {
+        let Some((flag, ..)) = OPTIONS.iter().find(|(flag, ..)| name.strip_prefix("--") == Some(flag)) else {
             bail!("unknown option {name}, see --help");
         };
-        let value = inline
-            .or_else(|| args.next())
-            .with_context(|| format!("{name} needs a value"))?;
+        let value = inline.or_else(|| args.next()).with_context(|| format!("{name} needs a value"))?;
         options.insert(flag, value);
     }
     Ok(Some(options))
@@ -163,15 +131,9 @@ fn milliseconds(list: &str) -> anyhow::Result<Vec<Duration>> {
 
 fn help() -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "Doubles of the payment provider and the mail server.\n"
-    )?;
+    writeln!(out, "Doubles of the payment provider and the mail server.\n")?;
     for (flag, variable, default) in OPTIONS {
-        writeln!(
-            out,
-            "  --{flag} <value>\n      or {variable}, default {default}"
-        )?;
+        writeln!(out, "  --{flag} <value>\n      or {variable}, default {default}")?;
     }
     Ok(())
 }

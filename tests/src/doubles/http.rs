@@ -34,18 +34,12 @@ pub(crate) struct Call {
 impl Call {
     /// The path without its empty segments.
     pub fn segments(&self) -> Vec<&str> {
-        self.path
-            .split('/')
-            .filter(|segment| !segment.is_empty())
-            .collect()
+        self.path.split('/').filter(|segment| !segment.is_empty()).collect()
     }
 
     /// The first value of a query parameter.
     pub fn query(&self, name: &str) -> Option<&str> {
-        self.query
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// A header's value if it is text.
@@ -79,10 +73,7 @@ pub(crate) fn content(status: StatusCode, media_type: &str, body: Bytes) -> Resp
     let value = header::HeaderValue::from_str(media_type)
         .unwrap_or(header::HeaderValue::from_static("application/octet-stream"));
     response.headers_mut().insert(header::CONTENT_TYPE, value);
-    response.headers_mut().insert(
-        header::CACHE_CONTROL,
-        header::HeaderValue::from_static("no-store"),
-    );
+    response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     response
 }
 
@@ -116,11 +107,7 @@ impl Drop for Server {
 }
 
 /// Accepts connections, each served by `serve` in a task of its own that ends with the server.
-pub(crate) async fn accept<S, F>(
-    listen: &str,
-    connections_max: usize,
-    serve: S,
-) -> std::io::Result<Server>
+pub(crate) async fn accept<S, F>(listen: &str, connections_max: usize, serve: S) -> std::io::Result<Server>
 where
     S: Fn(TcpStream) -> F + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
@@ -156,11 +143,7 @@ where
 }
 
 /// Serves HTTP/1.1 with `handler`. Bodies above `body_bytes_max` are answered with 413.
-pub(crate) async fn serve<H, F>(
-    listen: &str,
-    body_bytes_max: usize,
-    handler: H,
-) -> std::io::Result<Server>
+pub(crate) async fn serve<H, F>(listen: &str, body_bytes_max: usize, handler: H) -> std::io::Result<Server>
 where
     H: Fn(Call) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
@@ -208,9 +191,7 @@ where
     let call = Call {
         method: head.method,
         path: head.uri.path().to_owned(),
-        query: form_urlencoded::parse(query.as_bytes())
-            .into_owned()
-            .collect(),
+        query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
         headers: head.headers,
         body: body.to_bytes(),
     };

@@ -5,7 +5,11 @@ mod news;
 mod sales;
 
 pub use dashboard::{Count, Dashboard, RecentBooking, UPCOMING_DAYS, Upcoming, UpcomingBatch, View};
-pub use news::{BatchChanged, BookingChanged, PaymentCaptured, PaymentRefunded, RefundStatus, RegionChanged, TrekChanged, UserRegistered};
+pub use news::{
+    BatchChanged, BookingChanged, PaymentCaptured, PaymentRefunded, RefundStatus, RegionChanged, TrekChanged,
+    UserRegistered,
+};
 pub use sales::{
-    BatchRow, Period, PeriodAmount, PeriodCount, Range, RegionRow, Report, Sale, Selection, TrekRow, UNKNOWN_REGION, day_label,
+    BatchRow, Period, PeriodAmount, PeriodCount, Range, RegionRow, Report, Sale, Selection, TrekRow, UNKNOWN_REGION,
+    day_label,
 };

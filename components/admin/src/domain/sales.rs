@@ -50,7 +50,12 @@ impl Range {
     ///
     /// # Errors
     /// 400 for one day without the other, and for days in the wrong order.
-    pub fn parse(zone: Zone, now: Timestamp, time_range: Option<&str>, days: (Option<Timestamp>, Option<Timestamp>)) -> Result<Self> {
+    pub fn parse(
+        zone: Zone,
+        now: Timestamp,
+        time_range: Option<&str>,
+        days: (Option<Timestamp>, Option<Timestamp>),
+    ) -> Result<Self> {
         match days {
             (Some(first), Some(last)) if first > last => Err(Error::bad_request("`endDate` is before `startDate`.")),
             (Some(first), Some(last)) => Ok(Self {
@@ -208,7 +213,8 @@ fn by_region(sales: &[Sale]) -> Vec<RegionRow> {
             *amounts.entry(region).or_default() += sale.revenue;
         }
     }
-    let mut rows: Vec<_> = amounts.into_iter().map(|(region, amount)| RegionRow { region: region.to_owned(), amount }).collect();
+    let mut rows: Vec<_> =
+        amounts.into_iter().map(|(region, amount)| RegionRow { region: region.to_owned(), amount }).collect();
     rows.sort_by_key(|row| std::cmp::Reverse(row.amount));
     rows
 }
@@ -320,20 +326,27 @@ mod tests {
     #[test]
     fn nothing_sold_is_all_zeros() {
         let report = Report::of(&[], Zone::INDIA, Period::Day);
-        assert_eq!((report.total_revenue, report.avg_booking_value, report.avg_participants), (Paise::ZERO, Paise::ZERO, 0.0));
+        assert_eq!(
+            (report.total_revenue, report.avg_booking_value, report.avg_participants),
+            (Paise::ZERO, Paise::ZERO, 0.0)
+        );
         assert!(report.by_trek.is_empty() && report.by_period.is_empty());
     }
 
     fn sale() -> impl Strategy<Value = Sale> {
-        (0..4_u8, 0..3_u8, 1..9_u32, -500_i64..1_000_000, 0..400_i64).prop_map(|(trek, batch, participants, revenue, day)| Sale {
-            trek_id: Id::derive(&["trek", &trek.to_string()]),
-            trek_name: format!("Trek {trek}"),
-            region: (trek > 0).then(|| format!("Region {}", trek % 2)),
-            batch: (batch > 0).then(|| (Id::derive(&["b", &trek.to_string(), &batch.to_string()]), Timestamp::from_millis(day * DAY))),
-            participants,
-            revenue: Paise(revenue),
-            created_at: Timestamp::from_millis(1_760_000_000_000 + day * DAY),
-        })
+        (0..4_u8, 0..3_u8, 1..9_u32, -500_i64..1_000_000, 0..400_i64).prop_map(
+            |(trek, batch, participants, revenue, day)| Sale {
+                trek_id: Id::derive(&["trek", &trek.to_string()]),
+                trek_name: format!("Trek {trek}"),
+                region: (trek > 0).then(|| format!("Region {}", trek % 2)),
+                batch: (batch > 0).then(|| {
+                    (Id::derive(&["b", &trek.to_string(), &batch.to_string()]), Timestamp::from_millis(day * DAY))
+                }),
+                participants,
+                revenue: Paise(revenue),
+                created_at: Timestamp::from_millis(1_760_000_000_000 + day * DAY),
+            },
+        )
     }
 
     proptest! {

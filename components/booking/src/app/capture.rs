@@ -9,7 +9,10 @@ use serde::Deserialize;
 
 use super::{App, BookingError, SeatsError, mails::MailIntent};
 use crate::{
-    domain::{Booking, CaptureOutcome, Kind, Payment, PaymentError, PaymentMode, Refund, RefundStatus, Status, apply_capture, refund_summary},
+    domain::{
+        Booking, CaptureOutcome, Kind, Payment, PaymentError, PaymentMode, Refund, RefundStatus, Status, apply_capture,
+        refund_summary,
+    },
     store::{self, Lease},
 };
 
@@ -112,7 +115,13 @@ impl App {
         outcome
     }
 
-    async fn capture(&self, event: &Event, mut booking: Booking, payment: &Payment, lease: &Lease) -> Result<(), BookingError> {
+    async fn capture(
+        &self,
+        event: &Event,
+        mut booking: Booking,
+        payment: &Payment,
+        lease: &Lease,
+    ) -> Result<(), BookingError> {
         if store::payment_fetch(&self.db, &payment.id).await?.is_some() {
             return self.note_taken(event).await;
         }
@@ -125,7 +134,10 @@ impl App {
             },
             CaptureOutcome::GiveBack => booking.give_back(payment, WRONG_AMOUNT, now),
             CaptureOutcome::Surplus => {
-                log::error("a booking was paid more than once: staff have to look", &[("booking", &booking.id), ("payment", &payment.id)]);
+                log::error(
+                    "a booking was paid more than once: staff have to look",
+                    &[("booking", &booking.id), ("payment", &payment.id)],
+                );
                 booking.record(payment);
             }
         }
@@ -137,13 +149,28 @@ impl App {
                 store::payment_insert(tx, booking.id, payment).await?;
                 if booking.status.is_paid() {
                     store::failed_booking_hide(tx, booking.id, now).await?;
-                    store::invoice_issue(tx, booking.id, super::invoices::prefix(&booking), self.env.zone.financial_year(now), now).await?;
-                    self.queue(tx, &booking, &MailIntent::PaymentReceived { payment_id: payment.id.clone() }, &payment.id).await?;
+                    store::invoice_issue(
+                        tx,
+                        booking.id,
+                        super::invoices::prefix(&booking),
+                        self.env.zone.financial_year(now),
+                        now,
+                    )
+                    .await?;
+                    self.queue(
+                        tx,
+                        &booking,
+                        &MailIntent::PaymentReceived { payment_id: payment.id.clone() },
+                        &payment.id,
+                    )
+                    .await?;
                 }
                 self.save(tx, &mut booking, Some(lease)).await?;
                 match booking.status {
                     Status::Confirmed => self.queue_confirmations(tx, &booking).await,
-                    Status::Cancelled => self.queue(tx, &booking, &MailIntent::Cancelled, &booking.version.to_string()).await,
+                    Status::Cancelled => {
+                        self.queue(tx, &booking, &MailIntent::Cancelled, &booking.version.to_string()).await
+                    }
                     _ => Ok(()),
                 }
             })
@@ -170,7 +197,10 @@ impl App {
     /// Money for a booking that does not exist goes back. The refund comes first: if
     /// the event were noted first and the process died, nobody would ask for it again.
     async fn take_orphan(&self, event: &Event, id: Id, payment: &Payment) -> Result<(), BookingError> {
-        log::error("a payment for a booking that does not exist is given back", &[("booking", &id), ("payment", &payment.id)]);
+        log::error(
+            "a payment for a booking that does not exist is given back",
+            &[("booking", &id), ("payment", &payment.id)],
+        );
         self.peers.refund_all(id, "There is no such booking").await?;
         self.note_taken(event).await
     }
@@ -202,10 +232,13 @@ impl App {
     /// process die in between, seats are held a little longer than the session lasts.
     async fn take_order_created(&self, event: &Event) -> Result<(), BookingError> {
         let order: OrderCreated = event.data()?;
-        let Some(until) = order.session_expires_at.map(Timestamp::from_millis) else { return self.note_taken(event).await };
+        let Some(until) = order.session_expires_at.map(Timestamp::from_millis) else {
+            return self.note_taken(event).await;
+        };
         let found = store::booking_fetch(&self.db, order.booking_id).await?;
         let later = |booking: &Booking| {
-            booking.status == Status::PendingPayment && booking.session.as_ref().is_some_and(|session| session.expires_at < until)
+            booking.status == Status::PendingPayment
+                && booking.session.as_ref().is_some_and(|session| session.expires_at < until)
         };
         if !found.as_ref().is_some_and(later) {
             return self.note_taken(event).await;
@@ -213,7 +246,8 @@ impl App {
         match self.peers.extend(order.booking_id, until).await {
             Err(SeatsError::Unavailable(cause)) => return Err(BookingError::Unavailable(cause)),
             // Without a hold the capture takes the seats again, or the money goes back.
-            Ok(()) | Err(SeatsError::NoHold | SeatsError::SoldOut | SeatsError::Closed | SeatsError::BatchNotFound) => {}
+            Ok(()) | Err(SeatsError::NoHold | SeatsError::SoldOut | SeatsError::Closed | SeatsError::BatchNotFound) => {
+            }
         }
         self.amend(event, order.booking_id, async |_, booking| {
             let change = later(booking);
@@ -264,7 +298,10 @@ impl App {
                     return Ok(());
                 }
                 let Some(mut booking) = store::booking_fetch(tx, id).await? else {
-                    log::warn("an event tells of a booking that does not exist", &[("booking", &id), ("kind", &event.kind)]);
+                    log::warn(
+                        "an event tells of a booking that does not exist",
+                        &[("booking", &id), ("kind", &event.kind)],
+                    );
                     return Ok(());
                 };
                 if change(tx, &mut booking).await? { self.save(tx, &mut booking, None).await } else { Ok(()) }

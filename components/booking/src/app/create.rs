@@ -65,11 +65,14 @@ impl App {
         };
         let sale = sellable(new, terms, batch, earlier.as_ref().map_or(0, Booking::seats), now)?;
         let quote = match &new.promo_code {
-            Some(code) => Some(self.peers.quote(code, new.trek_id, sale.base, earlier.as_ref().map(|earlier| earlier.id)).await?),
+            Some(code) => {
+                Some(self.peers.quote(code, new.trek_id, sale.base, earlier.as_ref().map(|earlier| earlier.id)).await?)
+            }
             None => None,
         };
         let price = priced(new, &sale, quote, now)?;
-        let user = User { id: caller.id, name: caller.name.clone(), email: caller.email.clone(), phone: caller.phone.clone() };
+        let user =
+            User { id: caller.id, name: caller.name.clone(), email: caller.email.clone(), phone: caller.phone.clone() };
         let wanted = draft(new, &sale, price, user, earlier.as_ref(), &mut || self.env.id(), now);
         let made = match earlier {
             None => self.begin(wanted).await?,
@@ -82,7 +85,9 @@ impl App {
 
     /// The unpaid booking of this customer and batch, unless its session is over.
     async fn live(&self, user_id: Id, new: &NewBooking) -> Result<Option<Booking>, CreateError> {
-        let Some(found) = store::booking_fetch_live(&self.db, user_id, new.trek_id, new.batch_id).await? else { return Ok(None) };
+        let Some(found) = store::booking_fetch_live(&self.db, user_id, new.trek_id, new.batch_id).await? else {
+            return Ok(None);
+        };
         if found.status == Status::PendingPayment && !found.session_over(self.now()) {
             return Ok(Some(found));
         }

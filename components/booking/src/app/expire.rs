@@ -57,7 +57,10 @@ impl App {
         match outcome {
             Ok(()) | Err(BookingError::NotFound | BookingError::Busy) => true,
             Err(error) => {
-                log::warn("a booking could not be settled and is left for later", &[("booking", &id), ("cause", &format!("{error:?}"))]);
+                log::warn(
+                    "a booking could not be settled and is left for later",
+                    &[("booking", &id), ("cause", &format!("{error:?}"))],
+                );
                 false
             }
         }
@@ -125,7 +128,9 @@ impl App {
             self.peers.release(id).await?;
         }
         match payable(&booking).filter(|_| booking.status.is_paid()) {
-            Some(balance) => self.peers.open(&balance).await.map_err(|error| BookingError::Unavailable(error.to_string()))?,
+            Some(balance) => {
+                self.peers.open(&balance).await.map_err(|error| BookingError::Unavailable(error.to_string()))?
+            }
             None if booking.status == Status::PendingPayment => {}
             None => self.peers.close(id).await?,
         }

@@ -62,6 +62,7 @@ impl App {
             payments: &store::payment_list(&self.db, booking.id).await?,
             zone: self.env.zone,
         };
-        invoice::render(&document).map_err(|cause| cairn_shared::Error::internal(cause).message("Failed to generate invoice").into())
+        invoice::render(&document)
+            .map_err(|cause| cairn_shared::Error::internal(cause).message("Failed to generate invoice").into())
     }
 }

@@ -3,7 +3,10 @@
 //! A note says what to tell whom; the mail is made when it is sent, from the booking as
 //! it is then. Notification keeps one mail for each key, so sending twice is harmless.
 
-use cairn_shared::{Id, Paise, Timestamp, Tx, log, time::{HOUR, MINUTE}};
+use cairn_shared::{
+    Id, Paise, Timestamp, Tx, log,
+    time::{HOUR, MINUTE},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{App, BookingError};
@@ -22,11 +25,16 @@ const BACKOFF_MAX: i64 = HOUR;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub(super) enum MailIntent {
-    PaymentReceived { payment_id: String },
+    PaymentReceived {
+        payment_id: String,
+    },
     /// To the booker.
     Confirmed,
     /// To a participant, who is not told the price.
-    ConfirmedParticipant { name: String, email: String },
+    ConfirmedParticipant {
+        name: String,
+        email: String,
+    },
     Cancelled,
     Invoice,
 }
@@ -57,9 +65,24 @@ pub struct Trip {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
-    PaymentReceived { trip: Trip, amount: Paise, remaining: Paise, due: Option<Timestamp>, method: String, payment_id: String },
-    BookingConfirmed { trip: Trip, total: Option<Paise>, requests: String },
-    BookingCancelled { trip: Trip, refund: Paise, reason: String },
+    PaymentReceived {
+        trip: Trip,
+        amount: Paise,
+        remaining: Paise,
+        due: Option<Timestamp>,
+        method: String,
+        payment_id: String,
+    },
+    BookingConfirmed {
+        trip: Trip,
+        total: Option<Paise>,
+        requests: String,
+    },
+    BookingCancelled {
+        trip: Trip,
+        refund: Paise,
+        reason: String,
+    },
     Invoice(Trip),
 }
 
@@ -103,7 +126,13 @@ fn trip(booking: &Booking) -> Trip {
 
 impl App {
     /// Notes a mail, once for each `occasion`.
-    pub(super) async fn queue(&self, tx: &Tx, booking: &Booking, intent: &MailIntent, occasion: &str) -> Result<(), BookingError> {
+    pub(super) async fn queue(
+        &self,
+        tx: &Tx,
+        booking: &Booking,
+        intent: &MailIntent,
+        occasion: &str,
+    ) -> Result<(), BookingError> {
         let key = format!("booking/{}/{}/{occasion}", booking.id, intent.label());
         Ok(store::mail_insert(tx, &key, booking.id, intent, self.now()).await?)
     }
@@ -116,7 +145,8 @@ impl App {
             if participant.email.eq_ignore_ascii_case(&booking.contact.email) {
                 continue;
             }
-            let intent = MailIntent::ConfirmedParticipant { name: participant.name.clone(), email: participant.email.clone() };
+            let intent =
+                MailIntent::ConfirmedParticipant { name: participant.name.clone(), email: participant.email.clone() };
             self.queue(tx, booking, &intent, &occasion).await?;
         }
         Ok(())
@@ -174,7 +204,8 @@ impl App {
             }
             MailIntent::Confirmed => {
                 let requests = booking.additional_requests.clone().unwrap_or_default();
-                let message = Message::BookingConfirmed { trip: trip(&booking), total: Some(booking.price.total), requests };
+                let message =
+                    Message::BookingConfirmed { trip: trip(&booking), total: Some(booking.price.total), requests };
                 to_booker(message, Vec::new())
             }
             MailIntent::ConfirmedParticipant { name, email } => Some(Mail {
@@ -188,12 +219,18 @@ impl App {
                 let (refund, reason) = (booking.refund_amount, booking.cancellation_reason.clone());
                 to_booker(Message::BookingCancelled { trip: trip(&booking), refund, reason }, Vec::new())
             }
-            MailIntent::Invoice => to_booker(Message::Invoice(trip(&booking)), self.invoice_attachment(&booking).await?),
+            MailIntent::Invoice => {
+                to_booker(Message::Invoice(trip(&booking)), self.invoice_attachment(&booking).await?)
+            }
         })
     }
 
     async fn invoice_attachment(&self, booking: &Booking) -> Result<Vec<Attachment>, BookingError> {
         let content = self.invoice_of(booking).await?;
-        Ok(vec![Attachment { file_name: format!("Invoice-{}.pdf", booking.id), content_type: "application/pdf", content }])
+        Ok(vec![Attachment {
+            file_name: format!("Invoice-{}.pdf", booking.id),
+            content_type: "application/pdf",
+            content,
+        }])
     }
 }

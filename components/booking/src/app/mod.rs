@@ -29,8 +29,8 @@ use serde::Serialize;
 
 pub use invoices::Seller;
 pub use mails::{Attachment, Mail, MailError, Message, Trip};
-pub use peers::{HoldRequest, NoPeers, Peers, SeatsError, Unavailable};
 pub use participants::Details;
+pub use peers::{HoldRequest, NoPeers, Peers, SeatsError, Unavailable};
 pub use read::{Listing, STAFF_PERMISSIONS, Setting};
 
 use crate::{
@@ -60,7 +60,8 @@ pub struct App {
     pub seller: Seller,
 }
 
-const VARIABLES: &[&str] = &["seller_legal_name", "seller_gstin", "seller_address", "seller_phone", "seller_email", "site_name"];
+const VARIABLES: &[&str] =
+    &["seller_legal_name", "seller_gstin", "seller_address", "seller_phone", "seller_email", "site_name"];
 
 impl App {
     /// # Errors

@@ -52,7 +52,13 @@ impl App {
     }
 }
 
-fn merge(booking: &mut Booking, details: &Details, fields: &[crate::domain::CustomField], app: &App) -> Result<(), BookingError> {
-    let outcome = merge_participants(booking, &details.participants, details.emergency.clone(), fields, || app.env.id());
+fn merge(
+    booking: &mut Booking,
+    details: &Details,
+    fields: &[crate::domain::CustomField],
+    app: &App,
+) -> Result<(), BookingError> {
+    let outcome =
+        merge_participants(booking, &details.participants, details.emergency.clone(), fields, || app.env.id());
     outcome.map_err(|error: ParticipantsError| BookingError::Participants(error))
 }

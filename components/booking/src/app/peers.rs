@@ -48,7 +48,13 @@ pub trait Peers {
     async fn release(&self, booking_id: Id) -> Result<(), SeatsError>;
 
     /// A promo code on an order value before tax, for a booking that may hold a use already.
-    async fn quote(&self, code: &str, trek_id: Id, order_value: Paise, booking_id: Option<Id>) -> Result<Quote, CreateError>;
+    async fn quote(
+        &self,
+        code: &str,
+        trek_id: Id,
+        order_value: Paise,
+        booking_id: Option<Id>,
+    ) -> Result<Quote, CreateError>;
     async fn open(&self, payable: &Payable) -> Result<(), CreateError>;
     async fn close(&self, booking_id: Id) -> Result<(), Unavailable>;
     async fn refund_all(&self, booking_id: Id, reason: &str) -> Result<(), Unavailable>;

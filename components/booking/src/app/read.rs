@@ -106,7 +106,11 @@ impl App {
             log::warn("treks are shown by the names they were booked under", &[("cause", &cause)]);
             Vec::new()
         });
-        let booked = bookings.iter().map(|booking| TrekSummary { id: booking.trek_id, name: booking.trek_name.clone(), image: None });
+        let booked = bookings.iter().map(|booking| TrekSummary {
+            id: booking.trek_id,
+            name: booking.trek_name.clone(),
+            image: None,
+        });
         let treks = booked.chain(summaries).map(|trek| (trek.id, trek)).collect();
         Setting { treks, batches }
     }

@@ -37,7 +37,8 @@ impl App {
 
     async fn moved(&self, mut booking: Booking, status: Status, lease: &Lease) -> Result<Booking, BookingError> {
         let now = self.now();
-        let step = staff_move(booking.status, status, !booking.participants.is_empty()).ok_or(BookingError::InvalidStatus)?;
+        let step =
+            staff_move(booking.status, status, !booking.participants.is_empty()).ok_or(BookingError::InvalidStatus)?;
         let mut payment = None;
         match step {
             StaffMove::Paid(next) => {
@@ -77,7 +78,9 @@ impl App {
                 }
                 self.save(tx, &mut booking, Some(lease)).await?;
                 match booking.status {
-                    Status::Confirmed => self.queue(tx, &booking, &MailIntent::Invoice, &booking.version.to_string()).await,
+                    Status::Confirmed => {
+                        self.queue(tx, &booking, &MailIntent::Invoice, &booking.version.to_string()).await
+                    }
                     _ => Ok(()),
                 }
             })

@@ -3,8 +3,9 @@
 use cairn_shared::{Id, Paise, Timestamp, time::MINUTE};
 
 use super::{
-    AddOn, AddOnLine, Batch, BatchStatus, Booking, Breakdown, CancellationRequest, Contact, DiscountType, PartialPayment, PaymentMode,
-    PromoUse, RefundStatus, RefundType, Session, Status, Terms, User, add_ons_total, instalments, price,
+    AddOn, AddOnLine, Batch, BatchStatus, Booking, Breakdown, CancellationRequest, Contact, DiscountType,
+    PartialPayment, PaymentMode, PromoUse, RefundStatus, RefundType, Session, Status, Terms, User, add_ons_total,
+    instalments, price,
 };
 
 /// Most participants of one booking.
@@ -211,12 +212,24 @@ pub fn priced(new: &NewBooking, sale: &Sale, quote: Option<Quote>, now: Timestam
 }
 
 /// The booking that a request makes, or that an earlier one of the same session becomes.
-pub fn draft(new: &NewBooking, sale: &Sale, draft: Draft, user: User, earlier: Option<&Booking>, ids: &mut dyn FnMut() -> Id, now: Timestamp) -> Booking {
+pub fn draft(
+    new: &NewBooking,
+    sale: &Sale,
+    draft: Draft,
+    user: User,
+    earlier: Option<&Booking>,
+    ids: &mut dyn FnMut() -> Id,
+    now: Timestamp,
+) -> Booking {
     let id = earlier.map_or_else(&mut *ids, |earlier| earlier.id);
     let attempts = earlier.and_then(|earlier| earlier.session.as_ref()).map_or(0, |session| session.attempts);
     let session_id = new.session_id.as_deref().filter(|given| !given.is_empty());
-    let session_id = session_id.map_or_else(|| format!("session_{}_{}", now.millis(), user.id), |given| given.chars().take(SESSION_ID_CHARS_MAX).collect());
-    let lines = sale.add_ons.iter().map(|add_on| AddOnLine { id: ids(), name: add_on.name.clone(), price: add_on.price });
+    let session_id = session_id.map_or_else(
+        || format!("session_{}_{}", now.millis(), user.id),
+        |given| given.chars().take(SESSION_ID_CHARS_MAX).collect(),
+    );
+    let lines =
+        sale.add_ons.iter().map(|add_on| AddOnLine { id: ids(), name: add_on.name.clone(), price: add_on.price });
     let add_ons = lines.collect();
     let fresh = Booking {
         id,
@@ -235,7 +248,12 @@ pub fn draft(new: &NewBooking, sale: &Sale, draft: Draft, user: User, earlier: O
         status: Status::PendingPayment,
         mode: new.mode,
         partial: draft.partial,
-        session: Some(Session { id: session_id, expires_at: now.plus(SESSION), attempts: attempts + 1, last_attempt: Some(now) }),
+        session: Some(Session {
+            id: session_id,
+            expires_at: now.plus(SESSION),
+            attempts: attempts + 1,
+            last_attempt: Some(now),
+        }),
         participants: Vec::new(),
         additional_requests: None,
         special_requirements: None,

@@ -9,8 +9,8 @@ mod refund;
 mod status;
 
 pub use booking::{
-    AddOnLine, Booking, CancellationRequest, CancelledBy, Contact, EmergencyContact, PartialPayment, PaymentError, PaymentMode,
-    PromoUse, RefundStatus, RefundType, Remark, Session, User,
+    AddOnLine, Booking, CancellationRequest, CancelledBy, Contact, EmergencyContact, PartialPayment, PaymentError,
+    PaymentMode, PromoUse, RefundStatus, RefundType, Remark, Session, User,
 };
 pub use creation::{CreateError, Displayed, Draft, NewBooking, Quote, Sale, draft, participants_max, priced, sellable};
 pub use participant::{Participant, ParticipantInput, ParticipantsError, merge_participants};

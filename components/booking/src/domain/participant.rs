@@ -86,7 +86,10 @@ pub enum ParticipantsError {
 
 /// Whether details may be given in this state.
 fn takes_details(status: Status) -> bool {
-    matches!(status, Status::PendingPayment | Status::PaymentCompleted | Status::PaymentConfirmedPartial | Status::Confirmed)
+    matches!(
+        status,
+        Status::PendingPayment | Status::PaymentCompleted | Status::PaymentConfirmedPartial | Status::Confirmed
+    )
 }
 
 /// Puts new details on a booking. What the server decided about a participant
@@ -145,7 +148,12 @@ fn keep_decisions(participant: &mut Participant, before: &Participant) {
     participant.custom_field_responses = before.custom_field_responses;
 }
 
-fn checked(number: usize, input: &ParticipantInput, fields: &[CustomField], id: Id) -> Result<Participant, ParticipantsError> {
+fn checked(
+    number: usize,
+    input: &ParticipantInput,
+    fields: &[CustomField],
+    id: Id,
+) -> Result<Participant, ParticipantsError> {
     let invalid = |problem: String| ParticipantsError::Invalid { number, problem };
     let text = |value: &Option<String>| value.as_deref().unwrap_or_default().trim().to_owned();
     let required = |text: String| if text.is_empty() { Err(ParticipantsError::Missing(number)) } else { Ok(text) };
@@ -184,7 +192,8 @@ fn checked(number: usize, input: &ParticipantInput, fields: &[CustomField], id: 
 }
 
 fn texts_of(p: &Participant) -> impl Iterator<Item = &String> {
-    let fixed = [&p.name, &p.email, &p.phone, &p.allergies, &p.extra_comment, &p.medical_conditions, &p.special_requests];
+    let fixed =
+        [&p.name, &p.email, &p.phone, &p.allergies, &p.extra_comment, &p.medical_conditions, &p.special_requests];
     fixed.into_iter().chain(p.custom_fields.iter().flat_map(|(name, value)| [name, value]))
 }
 

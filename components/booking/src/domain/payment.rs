@@ -71,8 +71,12 @@ pub struct Payable {
 pub fn payable(booking: &Booking) -> Option<Payable> {
     let (kind, amount) = match (booking.status, booking.mode, &booking.partial) {
         (Status::PendingPayment | Status::Creating, PaymentMode::Full, _) => (Kind::Full, booking.price.total),
-        (Status::PendingPayment | Status::Creating, PaymentMode::Partial, Some(partial)) => (Kind::Initial, partial.initial),
-        (Status::PaymentConfirmedPartial, _, Some(partial)) if partial.remaining > Paise::ZERO => (Kind::Balance, partial.remaining),
+        (Status::PendingPayment | Status::Creating, PaymentMode::Partial, Some(partial)) => {
+            (Kind::Initial, partial.initial)
+        }
+        (Status::PaymentConfirmedPartial, _, Some(partial)) if partial.remaining > Paise::ZERO => {
+            (Kind::Balance, partial.remaining)
+        }
         _ => return None,
     };
     let unpaid = kind != Kind::Balance;
@@ -111,17 +115,25 @@ pub fn apply_capture(booking: &Booking, payment: &Payment) -> CaptureOutcome {
     let next = if pays_off { booking.status_when_paid() } else { Status::PaymentConfirmedPartial };
     match booking.status {
         Status::PaymentConfirmedPartial => CaptureOutcome::Accept(next),
-        Status::PendingPayment | Status::Expired | Status::Creating => match (payment.kind, payment.amount) == awaited {
-            true => CaptureOutcome::Accept(next),
-            false => CaptureOutcome::GiveBack,
-        },
+        Status::PendingPayment | Status::Expired | Status::Creating => {
+            match (payment.kind, payment.amount) == awaited {
+                true => CaptureOutcome::Accept(next),
+                false => CaptureOutcome::GiveBack,
+            }
+        }
         // Nothing went back yet, so the booking may live again if its seats are free.
         Status::Cancelled if booking.refund_status == RefundStatus::NotApplicable => {
             let balance = payment.kind == Kind::Balance && booking.paid > Paise::ZERO;
-            if balance || (payment.kind, payment.amount) == awaited { CaptureOutcome::Accept(next) } else { CaptureOutcome::GiveBack }
+            if balance || (payment.kind, payment.amount) == awaited {
+                CaptureOutcome::Accept(next)
+            } else {
+                CaptureOutcome::GiveBack
+            }
         }
         Status::Cancelled => CaptureOutcome::GiveBack,
-        Status::Pending | Status::PaymentCompleted | Status::Confirmed | Status::TrekCompleted => CaptureOutcome::Surplus,
+        Status::Pending | Status::PaymentCompleted | Status::Confirmed | Status::TrekCompleted => {
+            CaptureOutcome::Surplus
+        }
     }
 }
 
@@ -172,7 +184,8 @@ pub fn refund_summary(refunds: &[Refund]) -> (RefundStatus, Paise) {
         () if any(RefundStatus::Success) => RefundStatus::Success,
         () => RefundStatus::NotApplicable,
     };
-    let amount = refunds.iter().filter(|refund| refund.status != RefundStatus::Failed).map(|refund| refund.amount).sum();
+    let amount =
+        refunds.iter().filter(|refund| refund.status != RefundStatus::Failed).map(|refund| refund.amount).sum();
     (status, amount)
 }
 
@@ -183,7 +196,8 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        Batch, BatchStatus, Contact, Displayed, GatewayType, GstType, InitialAmount, NewBooking, PartialTerms, Terms, User, draft, priced, sellable,
+        Batch, BatchStatus, Contact, Displayed, GatewayType, GstType, InitialAmount, NewBooking, PartialTerms, Terms,
+        User, draft, priced, sellable,
     };
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
@@ -201,12 +215,26 @@ mod tests {
             gst_type: GstType::Excluded,
             gateway: BasisPoints(200),
             gateway_type: GatewayType::Customer,
-            partial: PartialTerms { enabled: true, initial: InitialAmount::Percentage(BasisPoints(3_333)), due_days: 5, auto_cancel: true },
+            partial: PartialTerms {
+                enabled: true,
+                initial: InitialAmount::Percentage(BasisPoints(3_333)),
+                due_days: 5,
+                auto_cancel: true,
+            },
             custom_fields: vec![],
         };
         let start = NOW.plus(30 * cairn_shared::time::DAY);
-        let batch =
-            Batch { id, trek_id: id, start, end: start, price, max_participants: 9, reserved_slots: 0, taken: 0, status: BatchStatus::Upcoming };
+        let batch = Batch {
+            id,
+            trek_id: id,
+            start,
+            end: start,
+            price,
+            max_participants: 9,
+            reserved_slots: 0,
+            taken: 0,
+            status: BatchStatus::Upcoming,
+        };
         let contact = Contact { name: "M".into(), email: "m@example.org".into(), phone: "1".into() };
         let new = NewBooking {
             trek_id: id,
@@ -237,17 +265,26 @@ mod tests {
             for (mode, kind) in [(PaymentMode::Full, Kind::Full), (PaymentMode::Partial, Kind::Initial)] {
                 let booking = booking(status, mode, price);
                 let owed = booking.partial.as_ref().map_or(booking.price.total, |partial| partial.initial);
-                let paid = if mode == PaymentMode::Full { Status::PaymentCompleted } else { Status::PaymentConfirmedPartial };
+                let paid =
+                    if mode == PaymentMode::Full { Status::PaymentCompleted } else { Status::PaymentConfirmedPartial };
                 let (right, wrong) = match status {
-                    Status::Creating | Status::PendingPayment | Status::Expired | Status::Cancelled => (Accept(paid), GiveBack),
+                    Status::Creating | Status::PendingPayment | Status::Expired | Status::Cancelled => {
+                        (Accept(paid), GiveBack)
+                    }
                     Status::PaymentConfirmedPartial => (Accept(paid), Accept(Status::PaymentConfirmedPartial)),
-                    Status::Pending | Status::PaymentCompleted | Status::Confirmed | Status::TrekCompleted => (Surplus, Surplus),
+                    Status::Pending | Status::PaymentCompleted | Status::Confirmed | Status::TrekCompleted => {
+                        (Surplus, Surplus)
+                    }
                 };
                 assert_eq!(apply_capture(&booking, &payment(kind, owed)), right, "{status:?} {mode:?}");
                 assert_eq!(apply_capture(&booking, &payment(kind, Paise(1))), wrong, "{status:?} {mode:?}");
                 let refunding = Booking { refund_status: RefundStatus::Processing, ..booking };
                 if status == Status::Cancelled {
-                    assert_eq!(apply_capture(&refunding, &payment(kind, owed)), GiveBack, "money is going back already");
+                    assert_eq!(
+                        apply_capture(&refunding, &payment(kind, owed)),
+                        GiveBack,
+                        "money is going back already"
+                    );
                 }
             }
         }
@@ -256,7 +293,9 @@ mod tests {
     #[test]
     fn a_refund_is_done_when_all_of_it_is() {
         let refund = |status| Refund { id: "r".into(), payment_id: "p".into(), amount: Paise(5), status, at: NOW };
-        let summary = |statuses: &[RefundStatus]| refund_summary(&statuses.iter().map(|status| refund(*status)).collect::<Vec<_>>());
+        let summary = |statuses: &[RefundStatus]| {
+            refund_summary(&statuses.iter().map(|status| refund(*status)).collect::<Vec<_>>())
+        };
         assert_eq!(summary(&[]), (RefundStatus::NotApplicable, Paise::ZERO));
         assert_eq!(summary(&[RefundStatus::Success, RefundStatus::Processing]), (RefundStatus::Processing, Paise(10)));
         assert_eq!(summary(&[RefundStatus::Success, RefundStatus::Success]), (RefundStatus::Success, Paise(10)));

@@ -114,7 +114,13 @@ pub struct Instalments {
 }
 
 /// Splits a total for a trek that starts at `start`; none when it is too late for that.
-pub fn instalments(terms: &PartialTerms, total: Paise, count: u32, start: Timestamp, now: Timestamp) -> Option<Instalments> {
+pub fn instalments(
+    terms: &PartialTerms,
+    total: Paise,
+    count: u32,
+    start: Timestamp,
+    now: Timestamp,
+) -> Option<Instalments> {
     if days_until(start, now) <= i64::from(terms.due_days) {
         return None;
     }
@@ -172,7 +178,8 @@ mod tests {
 
     #[test]
     fn tax_that_the_price_contains_is_not_added() {
-        let price = price(&terms(500, GstType::Included, 200, GatewayType::Own), Paise::rupees(105), 1, &[], Paise::ZERO);
+        let price =
+            price(&terms(500, GstType::Included, 200, GatewayType::Own), Paise::rupees(105), 1, &[], Paise::ZERO);
         assert_eq!((price.total, price.gst, price.gateway), (Paise::rupees(105), Paise::ZERO, Paise::ZERO));
         assert_eq!(price.gst_included, Paise::rupees(5));
     }

@@ -85,14 +85,18 @@ pub enum StaffMove {
 
 /// The move that a status set by staff stands for; none where it is not allowed.
 pub fn staff_move(from: Status, to: Status, has_participants: bool) -> Option<StaffMove> {
-    use Status::{Cancelled, Confirmed, PaymentCompleted, PaymentConfirmedPartial, Pending, PendingPayment, TrekCompleted};
+    use Status::{
+        Cancelled, Confirmed, PaymentCompleted, PaymentConfirmedPartial, Pending, PendingPayment, TrekCompleted,
+    };
     match (from, to) {
         (Pending, Confirmed | PaymentCompleted) => Some(StaffMove::Paid(to)),
         (PaymentConfirmedPartial, PaymentCompleted) if !has_participants => Some(StaffMove::Paid(to)),
         (PaymentConfirmedPartial, Confirmed) if has_participants => Some(StaffMove::Paid(to)),
         (PaymentCompleted, Confirmed) if has_participants => Some(StaffMove::Confirm),
         (Confirmed, TrekCompleted) => Some(StaffMove::CompleteTrek),
-        (Pending | PendingPayment | PaymentCompleted | PaymentConfirmedPartial | Confirmed, Cancelled) => Some(StaffMove::Cancel),
+        (Pending | PendingPayment | PaymentCompleted | PaymentConfirmedPartial | Confirmed, Cancelled) => {
+            Some(StaffMove::Cancel)
+        }
         (Cancelled, Confirmed) => Some(StaffMove::Restore),
         _ => None,
     }
@@ -139,7 +143,11 @@ mod tests {
             for to in Status::ALL {
                 for details in [false, true] {
                     let expected = allowed.iter().any(|(f, t, d)| *f == from && *t == to && d.contains(&details));
-                    assert_eq!(staff_move(from, to, details).is_some(), expected, "{from:?} to {to:?}, details {details}");
+                    assert_eq!(
+                        staff_move(from, to, details).is_some(),
+                        expected,
+                        "{from:?} to {to:?}, details {details}"
+                    );
                 }
             }
         }

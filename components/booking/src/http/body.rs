@@ -11,7 +11,10 @@ use serde_json::Value;
 
 use crate::{
     app::Details,
-    domain::{Contact, CreateError, Displayed, EmergencyContact, NewBooking, ParticipantInput, PaymentMode, Status, participants_max},
+    domain::{
+        Contact, CreateError, Displayed, EmergencyContact, NewBooking, ParticipantInput, PaymentMode, Status,
+        participants_max,
+    },
 };
 
 const TEXT_CHARS_MAX: usize = 200;
@@ -122,11 +125,14 @@ fn contact(details: &Value) -> Result<Contact> {
 /// A whole number from 1, also in text.
 fn count(value: &Value) -> Result<u32> {
     let count = match value {
-        Value::Number(number) => number.as_u64().or_else(|| number.as_f64().filter(|n| n.fract() == 0.0 && *n > 0.0).map(|n| n as u64)),
+        Value::Number(number) => {
+            number.as_u64().or_else(|| number.as_f64().filter(|n| n.fract() == 0.0 && *n > 0.0).map(|n| n as u64))
+        }
         Value::String(text) => text.trim().parse().ok(),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     };
-    let count = count.and_then(|count| u32::try_from(count).ok()).filter(|count| (1..=participants_max()).contains(count));
+    let count =
+        count.and_then(|count| u32::try_from(count).ok()).filter(|count| (1..=participants_max()).contains(count));
     count.ok_or_else(|| Error::bad_request("Invalid number of participants"))
 }
 
@@ -150,14 +156,16 @@ pub struct ParticipantsBody {
 
 impl From<ParticipantsBody> for Details {
     fn from(body: ParticipantsBody) -> Self {
-        let [name, phone, relation, relationship] =
-            ["name", "phone", "relation", "relationship"].map(|field| text(&body.emergency_contact[field]).chars().take(TEXT_CHARS_MAX).collect::<String>());
+        let [name, phone, relation, relationship] = ["name", "phone", "relation", "relationship"]
+            .map(|field| text(&body.emergency_contact[field]).chars().take(TEXT_CHARS_MAX).collect::<String>());
         let relation = if relation.is_empty() { relationship } else { relation };
         let complete = !name.is_empty() && !phone.is_empty() && !relation.is_empty();
         Self {
             participants: body.participants,
             emergency: complete.then_some(EmergencyContact { name, phone, relation }),
-            additional_requests: body.additional_requests.map(|requests| requests.trim().chars().take(REQUESTS_CHARS_MAX).collect()),
+            additional_requests: body
+                .additional_requests
+                .map(|requests| requests.trim().chars().take(REQUESTS_CHARS_MAX).collect()),
         }
     }
 }

@@ -56,7 +56,9 @@ impl From<BookingError> for Error {
             BookingError::BatchClosed => Self::bad_request("This batch is no longer open for booking"),
             BookingError::Refunded => Self::bad_request("Cannot restore a refunded booking"),
             BookingError::Participants(error) => Self::bad_request(error.to_string()),
-            BookingError::Busy => Self::conflict("This booking is being processed. Please try again in a moment.").retry_after(1),
+            BookingError::Busy => {
+                Self::conflict("This booking is being processed. Please try again in a moment.").retry_after(1)
+            }
             BookingError::Unavailable(cause) => Self::unavailable(cause),
             BookingError::Failed(error) => error,
         }
@@ -141,7 +143,12 @@ async fn detail(app: Rc<App>, caller: Caller, Path(id): Path<String>) -> Result<
     Ok(Json(view::detail(&booking, &setting, &payments, staff)))
 }
 
-async fn put_participants(app: Rc<App>, caller: Caller, Path(id): Path<String>, Json(body): Json<ParticipantsBody>) -> Result<Json<Value>> {
+async fn put_participants(
+    app: Rc<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(body): Json<ParticipantsBody>,
+) -> Result<Json<Value>> {
     let id = app.resolve(&id, caller.is_admin()).await?;
     let booking = app.put_participants(&caller, id, &body.into()).await?;
     Ok(Json(json!({
@@ -151,7 +158,12 @@ async fn put_participants(app: Rc<App>, caller: Caller, Path(id): Path<String>, 
 }
 
 /// The status is checked before the right to set it, as clients know it.
-async fn set_status(app: Rc<App>, caller: Caller, Path(id): Path<String>, Json(body): Json<StatusBody>) -> Result<Json<Value>> {
+async fn set_status(
+    app: Rc<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(body): Json<StatusBody>,
+) -> Result<Json<Value>> {
     let status = body.parse()?;
     if !caller.is_admin() {
         return Err(Error::forbidden("Not authorized to update booking status"));
@@ -164,7 +176,8 @@ async fn set_status(app: Rc<App>, caller: Caller, Path(id): Path<String>, Json(b
 async fn invoice(app: Rc<App>, caller: Caller, Path(id): Path<String>) -> Result<Response> {
     let id: Id = app.resolve(&id, caller.is_admin()).await?;
     let pdf = app.invoice(&caller, id).await?;
-    Ok(Response::text(200, "application/pdf", pdf).header("content-disposition", format!("attachment; filename=Invoice-{id}.pdf")))
+    Ok(Response::text(200, "application/pdf", pdf)
+        .header("content-disposition", format!("attachment; filename=Invoice-{id}.pdf")))
 }
 
 async fn cleanup(app: Rc<App>, caller: Caller) -> Result<Json<Value>> {
@@ -194,5 +207,9 @@ async fn send_mails(app: Rc<App>) -> Result<Response> {
 }
 
 fn run(left: usize) -> Result<Response> {
-    if left == 0 { Ok(Response::empty(204)) } else { Err(Error::unavailable(format!("{left} are left for the next run"))) }
+    if left == 0 {
+        Ok(Response::empty(204))
+    } else {
+        Err(Error::unavailable(format!("{left} are left for the next run")))
+    }
 }

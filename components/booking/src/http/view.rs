@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     app::{Listing, Setting},
-    domain::{Batch, Booking, Participant, PartialPayment, Payment, Status},
+    domain::{Batch, Booking, PartialPayment, Participant, Payment, Status},
 };
 
 /// Adds a key whose value may be unset; clients know such keys as absent.
@@ -23,12 +23,15 @@ fn extend(object: &mut Map<String, Value>, fields: Value) {
 
 fn partial(partial: &PartialPayment) -> Value {
     let mut object = Map::new();
-    extend(&mut object, json!({
-        "initialAmount": partial.initial,
-        "remainingAmount": partial.remaining,
-        "finalPaymentDueDate": partial.due,
-        "reminderSent": partial.reminder_sent_at.is_some(),
-    }));
+    extend(
+        &mut object,
+        json!({
+            "initialAmount": partial.initial,
+            "remainingAmount": partial.remaining,
+            "finalPaymentDueDate": partial.due,
+            "reminderSent": partial.reminder_sent_at.is_some(),
+        }),
+    );
     put(&mut object, "reminderSentAt", partial.reminder_sent_at);
     put(&mut object, "initialPaymentDate", partial.initial_paid_at);
     put(&mut object, "finalPaymentDate", partial.final_paid_at);
@@ -37,26 +40,29 @@ fn partial(partial: &PartialPayment) -> Value {
 
 fn participant(participant: &Participant) -> Value {
     let mut object = Map::new();
-    extend(&mut object, json!({
-        "_id": participant.id,
-        "id": participant.id,
-        "name": participant.name,
-        "email": participant.email,
-        "phone": participant.phone,
-        "age": participant.age,
-        "allergies": participant.allergies,
-        "extraComment": participant.extra_comment,
-        "medicalConditions": participant.medical_conditions,
-        "specialRequests": participant.special_requests,
-        "customFields": participant.custom_fields,
-        "customFieldResponses": participant.custom_field_responses,
-        "status": if participant.is_cancelled { "bookingCancelled" } else { "confirmed" },
-        "isCancelled": participant.is_cancelled,
-        "cancellationReason": participant.cancellation_reason,
-        "refundStatus": participant.refund_status,
-        "refundAmount": participant.refund_amount,
-        "refundType": participant.refund_type,
-    }));
+    extend(
+        &mut object,
+        json!({
+            "_id": participant.id,
+            "id": participant.id,
+            "name": participant.name,
+            "email": participant.email,
+            "phone": participant.phone,
+            "age": participant.age,
+            "allergies": participant.allergies,
+            "extraComment": participant.extra_comment,
+            "medicalConditions": participant.medical_conditions,
+            "specialRequests": participant.special_requests,
+            "customFields": participant.custom_fields,
+            "customFieldResponses": participant.custom_field_responses,
+            "status": if participant.is_cancelled { "bookingCancelled" } else { "confirmed" },
+            "isCancelled": participant.is_cancelled,
+            "cancellationReason": participant.cancellation_reason,
+            "refundStatus": participant.refund_status,
+            "refundAmount": participant.refund_amount,
+            "refundType": participant.refund_type,
+        }),
+    );
     put(&mut object, "gender", participant.gender.as_deref());
     put(&mut object, "cancelledAt", participant.cancelled_at);
     put(&mut object, "refundDate", participant.refund_date);
@@ -80,15 +86,18 @@ fn batch(batch: &Batch) -> Value {
 fn payment_details(booking: &Booking) -> Option<Value> {
     let mut object = Map::new();
     if let Some(payment) = &booking.first_payment {
-        extend(&mut object, json!({
-            "paymentId": payment.id,
-            "orderId": payment.order_id,
-            "paidAt": payment.captured_at,
-            "amount": payment.amount,
-            "currency": "INR",
-            "method": payment.method,
-            "status": "captured",
-        }));
+        extend(
+            &mut object,
+            json!({
+                "paymentId": payment.id,
+                "orderId": payment.order_id,
+                "paidAt": payment.captured_at,
+                "amount": payment.amount,
+                "currency": "INR",
+                "method": payment.method,
+                "status": "captured",
+            }),
+        );
     }
     put(&mut object, "lastError", booking.payment_error.as_ref());
     (!object.is_empty()).then_some(Value::Object(object))
@@ -116,52 +125,64 @@ pub fn payment_method(booking: &Booking) -> &str {
 /// What everybody who may see a booking sees of it; ids are plain.
 fn common(booking: &Booking) -> Map<String, Value> {
     let mut object = Map::new();
-    let add_ons = booking.add_ons.iter().map(|add_on| json!({ "name": add_on.name, "price": add_on.price, "_id": add_on.id, "id": add_on.id }));
-    extend(&mut object, json!({
-        "_id": booking.id,
-        "id": booking.id,
-        "bookingId": booking.code(),
-        "user": booking.user.id,
-        "trek": booking.trek_id,
-        "batch": booking.batch_id,
-        "numberOfParticipants": booking.count(),
-        "addOns": add_ons.collect::<Vec<_>>(),
-        "userDetails": booking.contact,
-        "totalPrice": booking.price.total,
-        "status": booking.status,
-        "paymentMode": booking.mode,
-        "partialPaymentDetails": booking.partial.as_ref().map(partial),
-        "participantDetails": booking.participants.iter().map(participant).collect::<Vec<_>>(),
-        "refundStatus": booking.refund_status,
-        "refundAmount": booking.refund_amount,
-        "refundType": booking.refund_type,
-        "cancellationReason": booking.cancellation_reason,
-        "adminCreated": booking.admin_created,
-        "cancellationRequest": booking.cancellation_request,
-        "formattedDates": { "startDate": booking.batch_start, "endDate": booking.batch_end },
-        "amountPaid": booking.paid,
-        "paymentStatus": payment_status(booking),
-        "paymentMethod": payment_method(booking),
-        "createdAt": booking.created_at,
-        "updatedAt": booking.updated_at,
-    }));
+    let add_ons = booking
+        .add_ons
+        .iter()
+        .map(|add_on| json!({ "name": add_on.name, "price": add_on.price, "_id": add_on.id, "id": add_on.id }));
+    extend(
+        &mut object,
+        json!({
+            "_id": booking.id,
+            "id": booking.id,
+            "bookingId": booking.code(),
+            "user": booking.user.id,
+            "trek": booking.trek_id,
+            "batch": booking.batch_id,
+            "numberOfParticipants": booking.count(),
+            "addOns": add_ons.collect::<Vec<_>>(),
+            "userDetails": booking.contact,
+            "totalPrice": booking.price.total,
+            "status": booking.status,
+            "paymentMode": booking.mode,
+            "partialPaymentDetails": booking.partial.as_ref().map(partial),
+            "participantDetails": booking.participants.iter().map(participant).collect::<Vec<_>>(),
+            "refundStatus": booking.refund_status,
+            "refundAmount": booking.refund_amount,
+            "refundType": booking.refund_type,
+            "cancellationReason": booking.cancellation_reason,
+            "adminCreated": booking.admin_created,
+            "cancellationRequest": booking.cancellation_request,
+            "formattedDates": { "startDate": booking.batch_start, "endDate": booking.batch_end },
+            "amountPaid": booking.paid,
+            "paymentStatus": payment_status(booking),
+            "paymentMethod": payment_method(booking),
+            "createdAt": booking.created_at,
+            "updatedAt": booking.updated_at,
+        }),
+    );
     if let Some(promo) = &booking.promo {
-        extend(&mut object, json!({ "promoCodeDetails": {
-            "promoCodeId": promo.id,
-            "code": promo.code,
-            "discountType": promo.discount_type,
-            "discountValue": promo.value_on_wire(),
-            "discountAmount": promo.discount,
-            "originalPrice": promo.original_price,
-        }}));
+        extend(
+            &mut object,
+            json!({ "promoCodeDetails": {
+                "promoCodeId": promo.id,
+                "code": promo.code,
+                "discountType": promo.discount_type,
+                "discountValue": promo.value_on_wire(),
+                "discountAmount": promo.discount,
+                "originalPrice": promo.original_price,
+            }}),
+        );
     }
     if let Some(contact) = &booking.emergency {
-        extend(&mut object, json!({ "emergencyContact": {
-            "name": contact.name,
-            "phone": contact.phone,
-            "relation": contact.relation,
-            "relationship": contact.relation,
-        }}));
+        extend(
+            &mut object,
+            json!({ "emergencyContact": {
+                "name": contact.name,
+                "phone": contact.phone,
+                "relation": contact.relation,
+                "relationship": contact.relation,
+            }}),
+        );
     }
     put(&mut object, "additionalRequests", booking.additional_requests.as_deref());
     put(&mut object, "specialRequirements", booking.special_requirements.as_deref());
@@ -229,14 +250,17 @@ pub fn own(booking: &Booking, setting: &Setting) -> Value {
     let found = setting.batch(booking.batch_id);
     extend(&mut object, json!({ "trek": trek, "batch": found.map(batch), "participants": booking.count() }));
     if let Some(found) = found {
-        extend(&mut object, json!({
-            "startDate": found.start,
-            "endDate": found.end,
-            "batchPrice": found.price,
-            "maxParticipants": found.max_participants,
-            "currentParticipants": found.taken,
-            "batchStatus": found.status.as_str(),
-        }));
+        extend(
+            &mut object,
+            json!({
+                "startDate": found.start,
+                "endDate": found.end,
+                "batchPrice": found.price,
+                "maxParticipants": found.max_participants,
+                "currentParticipants": found.taken,
+                "batchStatus": found.status.as_str(),
+            }),
+        );
     }
     Value::Object(object)
 }
@@ -288,16 +312,19 @@ pub fn detail(booking: &Booking, setting: &Setting, payments: &[Payment], staff:
     let active: Vec<_> = booking.participants.iter().filter(|p| !p.is_cancelled).map(participant).collect();
     extend(&mut object, populated(booking, setting));
     let found = setting.batch(booking.batch_id);
-    extend(&mut object, json!({
-        "success": true,
-        "booking": { "_id": booking.id, "status": booking.status },
-        "startDate": found.map_or(booking.batch_start, |batch| batch.start),
-        "endDate": found.map_or(booking.batch_end, |batch| batch.end),
-        "participants": booking.count(),
-        "activeParticipantCount": active.len(),
-        "activeParticipants": active,
-        "totalAmount": booking.price.total,
-    }));
+    extend(
+        &mut object,
+        json!({
+            "success": true,
+            "booking": { "_id": booking.id, "status": booking.status },
+            "startDate": found.map_or(booking.batch_start, |batch| batch.start),
+            "endDate": found.map_or(booking.batch_end, |batch| batch.end),
+            "participants": booking.count(),
+            "activeParticipantCount": active.len(),
+            "activeParticipants": active,
+            "totalAmount": booking.price.total,
+        }),
+    );
     if staff {
         internal(&mut object, booking);
         let payments = payments.iter().map(|payment| {

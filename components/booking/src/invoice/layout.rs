@@ -41,8 +41,19 @@ const LABEL: Style = Style { size: 7.5, bold: true, color: BRAND };
 #[derive(Debug, Clone, PartialEq)]
 pub enum Item {
     /// `y` is the base line.
-    Text { x: f32, y: f32, style: Style, text: String },
-    Block { x: f32, y: f32, width: f32, height: f32, color: Color },
+    Text {
+        x: f32,
+        y: f32,
+        style: Style,
+        text: String,
+    },
+    Block {
+        x: f32,
+        y: f32,
+        width: f32,
+        height: f32,
+        color: Color,
+    },
 }
 
 /// Right edges of the numeric columns, and where the details begin.
@@ -109,7 +120,13 @@ impl Pen<'_> {
         self.text_right(RIGHT, 58.0, title, &content.title.to_uppercase());
         let stamp = Style { size: 8.5, bold: true, color: WHITE };
         let width = self.fonts.width(content.state, stamp) + 16.0;
-        self.put(Item::Block { x: RIGHT - width, y: 67.0, width, height: 16.0, color: if content.state == "PAID" { BRAND } else { SOFT } });
+        self.put(Item::Block {
+            x: RIGHT - width,
+            y: 67.0,
+            width,
+            height: 16.0,
+            color: if content.state == "PAID" { BRAND } else { SOFT },
+        });
         self.text_right(RIGHT - 8.0, 78.2, stamp, content.state);
         self.y = 74.0;
         for line in &content.seller {
@@ -184,7 +201,13 @@ impl Pen<'_> {
             self.sum(row, BODY);
         }
         self.y += 8.0;
-        self.put(Item::Block { x: MIDDLE - 10.0, y: self.y - 4.0, width: RIGHT - MIDDLE + 10.0, height: 24.0, color: TINT });
+        self.put(Item::Block {
+            x: MIDDLE - 10.0,
+            y: self.y - 4.0,
+            width: RIGHT - MIDDLE + 10.0,
+            height: 24.0,
+            color: TINT,
+        });
         self.y += 2.0;
         self.sum(&content.total, Style { size: 11.5, bold: true, color: BRAND });
         self.y += 8.0;

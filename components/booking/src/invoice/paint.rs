@@ -113,7 +113,14 @@ pub fn pdf(pages: &[Vec<Item>], title: &str, fonts: &Fonts) -> Result<Vec<u8>, S
                 Item::Text { x, y, style, text } => {
                     surface.set_fill(fill(style.color));
                     let font = fonts.of(*style).font.clone();
-                    surface.draw_text(Point::from_xy(*x, *y), font, style.size, text, false, TextDirection::LeftToRight);
+                    surface.draw_text(
+                        Point::from_xy(*x, *y),
+                        font,
+                        style.size,
+                        text,
+                        false,
+                        TextDirection::LeftToRight,
+                    );
                 }
             }
         }

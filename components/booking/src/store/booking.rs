@@ -63,7 +63,12 @@ pub async fn booking_id_by_code(sql: &impl Sql, code: &str) -> Result<Option<Id>
 }
 
 /// The one booking of a customer and batch that is not paid yet.
-pub async fn booking_fetch_live(sql: &impl Sql, user_id: Id, trek_id: Id, batch_id: Id) -> Result<Option<Booking>, DbError> {
+pub async fn booking_fetch_live(
+    sql: &impl Sql,
+    user_id: Id,
+    trek_id: Id,
+    batch_id: Id,
+) -> Result<Option<Booking>, DbError> {
     let select = "SELECT document, version FROM bookings WHERE user_id = $1 AND trek_id = $2 AND batch_id = $3 \
                   AND (status = 'creating' OR status = 'pending_payment')";
     sql.query_opt(select, params![user_id, trek_id, batch_id]).await?.as_ref().map(booking).transpose()
@@ -95,17 +100,37 @@ pub async fn booking_insert(tx: &Tx, booking: &Booking, lease: Option<&Lease>) -
                   session_expires_at, batch_start, search_text, document, version, created_at, lease, lease_until) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
     let values = params![
-        booking.id, booking.id.short_code(), booking.user.id, booking.trek_id, booking.batch_id, booking.status.as_str(),
-        booking.count(), booking.seats(), booking.price.total, booking.paid, booking.refunded,
-        booking.session.as_ref().map(|session| session.expires_at), booking.batch_start, search_text(booking), document(booking)?,
-        booking.version, booking.created_at, lease.map(|lease| &lease.token), lease.map(|lease| lease.until),
+        booking.id,
+        booking.id.short_code(),
+        booking.user.id,
+        booking.trek_id,
+        booking.batch_id,
+        booking.status.as_str(),
+        booking.count(),
+        booking.seats(),
+        booking.price.total,
+        booking.paid,
+        booking.refunded,
+        booking.session.as_ref().map(|session| session.expires_at),
+        booking.batch_start,
+        search_text(booking),
+        document(booking)?,
+        booking.version,
+        booking.created_at,
+        lease.map(|lease| &lease.token),
+        lease.map(|lease| lease.until),
     ];
     tx.execute(insert, values).await
 }
 
 /// Stores a change of the booking as it was loaded, and raises its version. With a
 /// lease: only while it is still held.
-pub async fn booking_save(tx: &Tx, booking: &mut Booking, lease: Option<&Lease>, now: Timestamp) -> Result<Saved, DbError> {
+pub async fn booking_save(
+    tx: &Tx,
+    booking: &mut Booking,
+    lease: Option<&Lease>,
+    now: Timestamp,
+) -> Result<Saved, DbError> {
     let before = booking.version;
     booking.version += 1;
     booking.updated_at = now;
@@ -113,9 +138,22 @@ pub async fn booking_save(tx: &Tx, booking: &mut Booking, lease: Option<&Lease>,
                   refunded = $8, session_expires_at = $9, batch_start = $10, search_text = $11, document = $12, version = $13 \
                   WHERE id = $14 AND version = $15 AND COALESCE($16, lease, '') = COALESCE(lease, '')";
     let values = params![
-        booking.trek_id, booking.batch_id, booking.status.as_str(), booking.count(), booking.seats(), booking.price.total, booking.paid,
-        booking.refunded, booking.session.as_ref().map(|session| session.expires_at), booking.batch_start, search_text(booking),
-        document(booking)?, booking.version, booking.id, before, lease.map(|lease| &lease.token),
+        booking.trek_id,
+        booking.batch_id,
+        booking.status.as_str(),
+        booking.count(),
+        booking.seats(),
+        booking.price.total,
+        booking.paid,
+        booking.refunded,
+        booking.session.as_ref().map(|session| session.expires_at),
+        booking.batch_start,
+        search_text(booking),
+        document(booking)?,
+        booking.version,
+        booking.id,
+        before,
+        lease.map(|lease| &lease.token),
     ];
     Ok(if tx.affected(update, values).await? == 1 { Saved::Yes } else { Saved::Outdated })
 }

@@ -20,7 +20,13 @@ pub async fn invoice_fetch(sql: &impl Sql, booking_id: Id, prefix: &str) -> Resu
 
 /// The number of a booking's invoice of this kind; the next of its series at the
 /// first call, the same at every other. At most 16 characters, as the tax law wants.
-pub async fn invoice_issue(tx: &Tx, booking_id: Id, prefix: &str, financial_year: i16, now: Timestamp) -> Result<Issued, DbError> {
+pub async fn invoice_issue(
+    tx: &Tx,
+    booking_id: Id,
+    prefix: &str,
+    financial_year: i16,
+    now: Timestamp,
+) -> Result<Issued, DbError> {
     if let Some(issued) = invoice_fetch(tx, booking_id, prefix).await? {
         return Ok(issued);
     }

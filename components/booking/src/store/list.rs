@@ -86,7 +86,12 @@ pub async fn booking_stats(sql: &impl Sql, filter: &Filter) -> Result<Stats, DbE
                   COALESCE(SUM(CASE WHEN status = 'cancelled' THEN 1 ELSE 0 END), 0) AS cancelled, \
                   CAST(COALESCE(SUM(paid - refunded), 0) AS BIGINT) AS revenue FROM bookings WHERE ";
     let row = sql.query_one(&[select, &condition].concat(), values).await?;
-    Ok(Stats { total: row.get("total")?, confirmed: row.get("confirmed")?, cancelled: row.get("cancelled")?, revenue: row.get("revenue")? })
+    Ok(Stats {
+        total: row.get("total")?,
+        confirmed: row.get("confirmed")?,
+        cancelled: row.get("cancelled")?,
+        revenue: row.get("revenue")?,
+    })
 }
 
 /// People on bookings that were made since then and paid, at least in part.

@@ -8,8 +8,8 @@ mod mail;
 mod payment;
 
 pub use booking::{
-    Lease, Saved, booking_delete, booking_fetch, booking_fetch_live, booking_id_by_code, booking_ids_overdue, booking_ids_unsettled,
-    booking_insert, booking_list_of_user, booking_save, lease_end, lease_lapse, lease_take,
+    Lease, Saved, booking_delete, booking_fetch, booking_fetch_live, booking_id_by_code, booking_ids_overdue,
+    booking_ids_unsettled, booking_insert, booking_list_of_user, booking_save, lease_end, lease_lapse, lease_take,
 };
 pub use failed::{failed_booking_hide, failed_booking_insert};
 pub use invoice::{Issued, invoice_fetch, invoice_issue};

@@ -20,7 +20,11 @@ fn payment(row: &Row) -> Result<Payment, DbError> {
 pub async fn payment_insert(tx: &Tx, booking_id: Id, payment: &Payment) -> Result<(), DbError> {
     let insert = "INSERT INTO payments (id, booking_id, order_id, kind, amount, method, captured_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
     let kind = payment.kind.as_str();
-    tx.execute(insert, params![&payment.id, booking_id, &payment.order_id, kind, payment.amount, &payment.method, payment.captured_at]).await
+    tx.execute(
+        insert,
+        params![&payment.id, booking_id, &payment.order_id, kind, payment.amount, &payment.method, payment.captured_at],
+    )
+    .await
 }
 
 pub async fn payment_fetch(sql: &impl Sql, id: &str) -> Result<Option<Payment>, DbError> {
@@ -51,7 +55,13 @@ fn refund(row: &Row) -> Result<Refund, DbError> {
         "pending" => RefundStatus::Pending,
         _ => RefundStatus::Processing,
     };
-    Ok(Refund { id: row.get("id")?, payment_id: row.get("payment_id")?, amount: row.get("amount")?, status, at: row.get("at")? })
+    Ok(Refund {
+        id: row.get("id")?,
+        payment_id: row.get("payment_id")?,
+        amount: row.get("amount")?,
+        status,
+        at: row.get("at")?,
+    })
 }
 
 /// Stores what was heard of a refund. News that is older than the outcome changes nothing.

@@ -10,8 +10,8 @@ use std::{
 use cairn_booking::{
     app::{App, HoldRequest, Mail, MailError, Peers, SeatsError, Unavailable},
     domain::{
-        AddOn, Batch, BatchStatus, CreateError, DiscountType, GatewayType, GstType, InitialAmount, Kind, PartialTerms, Payable,
-        Quote, Terms, TrekSummary,
+        AddOn, Batch, BatchStatus, CreateError, DiscountType, GatewayType, GstType, InitialAmount, Kind, PartialTerms,
+        Payable, Quote, Terms, TrekSummary,
     },
 };
 use cairn_shared::{
@@ -90,7 +90,12 @@ impl Outside {
     }
 
     fn free_without(&self, batch: Id, key: Id, use_reserved: bool) -> Option<u32> {
-        let own = self.holds.borrow().get(&key).filter(|hold| hold.until.is_none_or(|until| until > self.now())).map_or(0, |hold| hold.seats);
+        let own = self
+            .holds
+            .borrow()
+            .get(&key)
+            .filter(|hold| hold.until.is_none_or(|until| until > self.now()))
+            .map_or(0, |hold| hold.seats);
         let batches = self.batches.borrow();
         let found = batches.iter().find(|b| b.id == batch)?;
         let reserved = if use_reserved { 0 } else { found.reserved_slots };
@@ -139,7 +144,11 @@ impl Peers for Fake {
 
     async fn trek_summaries(&self, ids: &[Id]) -> Result<Vec<TrekSummary>, Unavailable> {
         let terms = self.0.terms.borrow();
-        Ok(terms.iter().filter(|t| ids.contains(&t.id)).map(|t| TrekSummary { id: t.id, name: t.name.clone(), image: Some("/t.webp".into()) }).collect())
+        Ok(terms
+            .iter()
+            .filter(|t| ids.contains(&t.id))
+            .map(|t| TrekSummary { id: t.id, name: t.name.clone(), image: Some("/t.webp".into()) })
+            .collect())
     }
 
     async fn batch(&self, id: Id) -> Result<Option<Batch>, Unavailable> {
@@ -147,16 +156,33 @@ impl Peers for Fake {
     }
 
     async fn batches(&self, ids: &[Id]) -> Result<Vec<Batch>, Unavailable> {
-        Ok(self.0.batches.borrow().iter().filter(|batch| ids.contains(&batch.id)).map(|batch| self.0.view(batch)).collect())
+        Ok(self
+            .0
+            .batches
+            .borrow()
+            .iter()
+            .filter(|batch| ids.contains(&batch.id))
+            .map(|batch| self.0.view(batch))
+            .collect())
     }
 
     async fn batches_of_treks(&self, ids: &[Id]) -> Result<Vec<Batch>, Unavailable> {
-        Ok(self.0.batches.borrow().iter().filter(|batch| ids.contains(&batch.trek_id)).map(|batch| self.0.view(batch)).collect())
+        Ok(self
+            .0
+            .batches
+            .borrow()
+            .iter()
+            .filter(|batch| ids.contains(&batch.trek_id))
+            .map(|batch| self.0.view(batch))
+            .collect())
     }
 
     async fn hold(&self, request: &HoldRequest) -> Result<(), SeatsError> {
         self.seats("hold", || {
-            let free = self.0.free_without(request.batch_id, request.booking_id, request.use_reserved).ok_or(SeatsError::BatchNotFound)?;
+            let free = self
+                .0
+                .free_without(request.batch_id, request.booking_id, request.use_reserved)
+                .ok_or(SeatsError::BatchNotFound)?;
             if request.seats > free {
                 return Err(SeatsError::SoldOut);
             }
@@ -277,7 +303,12 @@ pub fn terms() -> Terms {
         gst_type: GstType::Excluded,
         gateway: BasisPoints(200),
         gateway_type: GatewayType::Customer,
-        partial: PartialTerms { enabled: true, initial: InitialAmount::Percentage(BasisPoints(3_000)), due_days: 5, auto_cancel: true },
+        partial: PartialTerms {
+            enabled: true,
+            initial: InitialAmount::Percentage(BasisPoints(3_000)),
+            due_days: 5,
+            auto_cancel: true,
+        },
         custom_fields: vec![],
     }
 }
@@ -369,7 +400,8 @@ impl World {
     }
 
     pub async fn ask(&self, who: Option<&Caller>, method: &str, target: &str, body: Value) -> (u16, Value) {
-        let mut request = if body.is_null() { Request::new(method, target) } else { Request::json(method, target, &body) };
+        let mut request =
+            if body.is_null() { Request::new(method, target) } else { Request::json(method, target, &body) };
         if let Some(caller) = who {
             request = request.with_header(CALLER_HEADER, Identity::Caller(Box::new(caller.clone())).encode());
         }

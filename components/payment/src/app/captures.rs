@@ -50,7 +50,12 @@ impl App {
     ///
     /// # Errors
     /// The database's; then nothing has changed and the caller's retry repeats it.
-    pub async fn apply_capture(&self, tx: &Tx, captured: &provider::Payment, learned_from: &str) -> Result<Captured, PaymentError> {
+    pub async fn apply_capture(
+        &self,
+        tx: &Tx,
+        captured: &provider::Payment,
+        learned_from: &str,
+    ) -> Result<Captured, PaymentError> {
         if let Some(known) = store::payment_fetch(tx, &captured.id).await? {
             return Ok(known.problem.map_or(Captured::Applied, Captured::Orphaned));
         }
@@ -159,16 +164,22 @@ impl App {
         if !signature::is_valid(&account.key_secret, message.as_bytes(), &request.signature) {
             return Err(PaymentError::InvalidSignature);
         }
-        let order = store::order_fetch_by_provider_id(&self.db, &request.order_id).await?.ok_or(PaymentError::UnknownBooking)?;
+        let order = store::order_fetch_by_provider_id(&self.db, &request.order_id)
+            .await?
+            .ok_or(PaymentError::UnknownBooking)?;
         if order.user_id != caller {
             return Err(PaymentError::NotOwner);
         }
         let booking_id = order.booking_id.to_string();
-        if request.booking_id.as_ref().is_some_and(|given| !given.is_empty() && !given.eq_ignore_ascii_case(&booking_id)) {
+        if request
+            .booking_id
+            .as_ref()
+            .is_some_and(|given| !given.is_empty() && !given.eq_ignore_ascii_case(&booking_id))
+        {
             return Err(PaymentError::Mismatch);
         }
         if let Some(known) = store::payment_fetch(&self.db, &request.payment_id).await? {
-            return self.verified_known(known).await;
+            return self.verified_known(known, order.booking_id).await;
         }
         let payment = self.provider.payment_fetch(&request.payment_id).await.map_err(|error| match error {
             ProviderError::Unknown(cause) => PaymentError::ReportPending(cause),
@@ -177,14 +188,14 @@ impl App {
         if payment.order_id.as_deref() != Some(request.order_id.as_str()) || payment.id != request.payment_id {
             return Err(PaymentError::Mismatch);
         }
-        self.take_report(&payment).await
+        self.take_report(&payment, order.booking_id).await
     }
 
-    async fn verified_known(&self, known: Payment) -> Result<Verified, PaymentError> {
+    async fn verified_known(&self, known: Payment, booking_id: Id) -> Result<Verified, PaymentError> {
         if known.problem.is_some() {
             return Err(PaymentError::Mismatch);
         }
-        self.relay_to_booking().await;
+        self.relay_to_booking(booking_id).await;
         Ok(Verified {
             payment_id: known.id,
             order_id: known.order_id,
@@ -196,12 +207,12 @@ impl App {
         })
     }
 
-    async fn take_report(&self, payment: &provider::Payment) -> Result<Verified, PaymentError> {
+    async fn take_report(&self, payment: &provider::Payment, booking_id: Id) -> Result<Verified, PaymentError> {
         let status = match payment.status {
             PaymentStatus::Captured | PaymentStatus::Refunded => {
                 let outcome = self.db.transaction(async |tx| self.apply_capture(tx, payment, "verify").await).await?;
                 self.wake_refunds().await;
-                self.relay_to_booking().await;
+                self.relay_to_booking(booking_id).await;
                 if let Captured::Orphaned(_) = outcome {
                     return Err(PaymentError::Mismatch);
                 }
@@ -213,7 +224,7 @@ impl App {
             }
             PaymentStatus::Failed => {
                 self.db.transaction(async |tx| self.note_attempt(tx, payment).await).await?;
-                self.relay_to_booking().await;
+                self.relay_to_booking(booking_id).await;
                 return Err(PaymentError::NotPaid);
             }
         };
@@ -258,7 +269,13 @@ impl App {
     }
 
     /// A refund that waits to be executed.
-    pub(super) async fn insert_refund(&self, tx: &Tx, payment: &Payment, amount: Paise, reason: &str) -> Result<(), PaymentError> {
+    pub(super) async fn insert_refund(
+        &self,
+        tx: &Tx,
+        payment: &Payment,
+        amount: Paise,
+        reason: &str,
+    ) -> Result<(), PaymentError> {
         let now = self.env.now();
         let nth = store::refund_list(tx, &payment.id).await?.len().to_string();
         let refund = Refund {

@@ -68,7 +68,11 @@ impl App {
         Ok(Some(promo.id))
     }
 
-    async fn promo_by_code(&self, sql: &impl cairn_shared::Sql, code: &str) -> Result<Option<Promo>, cairn_shared::DbError> {
+    async fn promo_by_code(
+        &self,
+        sql: &impl cairn_shared::Sql,
+        code: &str,
+    ) -> Result<Option<Promo>, cairn_shared::DbError> {
         store::promo_fetch_by_code(sql, &super::promos::normal_code(code)).await
     }
 

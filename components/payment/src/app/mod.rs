@@ -12,7 +12,13 @@ mod reconcile;
 mod refunds;
 mod webhook;
 
-use cairn_shared::{Component, Db, Env, Id, Result, Timestamp, Tx, config::Config, events::{self, Event}, http::Router, migrations::Migration};
+use cairn_shared::{
+    Component, Db, Env, Id, Result, Timestamp, Tx,
+    config::Config,
+    events::{self, Event},
+    http::Router,
+    migrations::Migration,
+};
 use serde::Serialize;
 
 pub use captures::{Captured, Verified, VerifyRequest};
@@ -101,7 +107,8 @@ fn account(config: &mut Config) -> Option<Account> {
 fn provider(config: &mut Config) -> Box<dyn Provider> {
     use crate::provider::{Http, Razorpay};
     let url = config.parsed("razorpay_api_url", API_URL.to_owned());
-    let [key_id, key_secret] = ["razorpay_key_id", "razorpay_key_secret"].map(|name| config.optional(name).unwrap_or_default());
+    let [key_id, key_secret] =
+        ["razorpay_key_id", "razorpay_key_secret"].map(|name| config.optional(name).unwrap_or_default());
     Box::new(Razorpay::new(Http, &url, &key_id, &key_secret))
 }
 
@@ -161,9 +168,30 @@ impl Component for App {
 #[derive(Debug, Serialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 enum News<'a> {
-    Captured { booking_id: Id, payment_id: &'a str, order_id: &'a str, kind: Kind, amount_paise: i64, method: &'a str, captured_at: i64 },
-    Failed { booking_id: Id, order_id: &'a str, code: &'a str, description: &'a str, failed_at: i64 },
-    Refunded { booking_id: Id, payment_id: &'a str, refund_id: Id, amount_paise: i64, status: RefundStatus, at: i64 },
+    Captured {
+        booking_id: Id,
+        payment_id: &'a str,
+        order_id: &'a str,
+        kind: Kind,
+        amount_paise: i64,
+        method: &'a str,
+        captured_at: i64,
+    },
+    Failed {
+        booking_id: Id,
+        order_id: &'a str,
+        code: &'a str,
+        description: &'a str,
+        failed_at: i64,
+    },
+    Refunded {
+        booking_id: Id,
+        payment_id: &'a str,
+        refund_id: Id,
+        amount_paise: i64,
+        status: RefundStatus,
+        at: i64,
+    },
     OrderCreated {
         booking_id: Id,
         order_id: &'a str,
@@ -177,21 +205,24 @@ enum News<'a> {
 impl App {
     /// Tells the others, in the transaction of the change.
     async fn tell(&self, tx: &Tx, news: News<'_>) -> Result<()> {
-        let (kind, booking_id, consumers): (_, _, &[&str]) = match &news {
-            News::Captured { booking_id, .. } => ("payment.captured", *booking_id, &["booking", "admin"]),
-            News::Failed { booking_id, .. } => ("payment.failed", *booking_id, &["booking"]),
-            News::Refunded { booking_id, .. } => ("payment.refunded", *booking_id, &["booking", "admin"]),
-            News::OrderCreated { booking_id, .. } => ("payment.order_created", *booking_id, &["booking"]),
+        // A person waits for booking to know of all but refunds: see `relay_to_booking`.
+        let (kind, booking_id, inline, later): (_, _, &[&str], &[&str]) = match &news {
+            News::Captured { booking_id, .. } => ("payment.captured", *booking_id, &["booking"], &["admin"]),
+            News::Failed { booking_id, .. } => ("payment.failed", *booking_id, &["booking"], &[]),
+            News::Refunded { booking_id, .. } => ("payment.refunded", *booking_id, &[], &["booking", "admin"]),
+            News::OrderCreated { booking_id, .. } => ("payment.order_created", *booking_id, &["booking"], &[]),
         };
-        events::emit(tx, &Event::new(&self.env, kind, booking_id, &news)?, consumers).await
+        let event = Event::new(&self.env, kind, booking_id, &news)?;
+        events::emit_inline(tx, &event, inline).await?;
+        events::emit(tx, &event, later).await
     }
 
-    /// Has the booking service know at once, as far as it answers; the others soon.
-    /// What it does not take now, the relay delivers later.
-    async fn relay_to_booking(&self) {
-        match events::relay(&self.db, &self.env, Some("booking")).await {
-            Ok(0) => {}
-            Ok(_) => cairn_shared::log::warn("the booking service did not take the news yet", &[]),
+    /// Has the booking service know at once of what happened to a booking, as far as it
+    /// answers; the others soon. What it does not take now, the relay delivers later.
+    async fn relay_to_booking(&self, booking_id: Id) {
+        match events::deliver_now(&self.db, &self.env, "booking", booking_id).await {
+            Ok(true) => {}
+            Ok(false) => cairn_shared::log::warn("the booking service did not take the news yet", &[]),
             Err(error) => cairn_shared::log::error("the outbox could not be relayed", &[("cause", &error)]),
         }
         self.env.wake_relay().await;

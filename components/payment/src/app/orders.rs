@@ -5,7 +5,9 @@ use serde_json::json;
 
 use super::{App, News};
 use crate::{
-    domain::{self, CURRENCY, Kind, ORDERS_PER_BOOKING_MAX, Order, OrderStatus, PayableStatus, PaymentError, StoredPayable},
+    domain::{
+        self, CURRENCY, Kind, ORDERS_PER_BOOKING_MAX, Order, OrderStatus, PayableStatus, PaymentError, StoredPayable,
+    },
     provider::{self, OrderCreate, ProviderError},
     store,
 };
@@ -71,7 +73,7 @@ impl App {
                 self.db.transaction(async |tx| self.record_order(tx, &order, &made).await).await??
             }
         };
-        self.relay_to_booking().await;
+        self.relay_to_booking(booking_id).await;
         Ok(MadeOrder { order })
     }
 
@@ -123,7 +125,11 @@ impl App {
     }
 
     /// Finds or makes the order at the provider.
-    async fn ask_for_order(&self, order: &Order, held_until: Option<Timestamp>) -> Result<provider::Order, PaymentError> {
+    async fn ask_for_order(
+        &self,
+        order: &Order,
+        held_until: Option<Timestamp>,
+    ) -> Result<provider::Order, PaymentError> {
         // Asked before: it may have been made, though nobody told us.
         let mut made = if order.attempts > 0 { self.provider.order_by_receipt(&order.receipt).await } else { Ok(None) };
         if let Ok(None) = made {
@@ -149,7 +155,12 @@ impl App {
         })
     }
 
-    async fn record_order(&self, tx: &Tx, order: &Order, made: &provider::Order) -> Result<Result<provider::Order, PaymentError>, PaymentError> {
+    async fn record_order(
+        &self,
+        tx: &Tx,
+        order: &Order,
+        made: &provider::Order,
+    ) -> Result<Result<provider::Order, PaymentError>, PaymentError> {
         let now = self.env.now();
         let text = serde_json::to_string(made).map_err(cairn_shared::Error::internal)?;
         store::order_record(tx, order.id, &made.id, &text, domain::order_check_at(now, now)).await?;
@@ -203,6 +214,7 @@ fn order_create(order: &Order) -> OrderCreate {
 }
 
 fn snapshot(order: &Order) -> Result<provider::Order, PaymentError> {
-    let text = order.snapshot.as_deref().ok_or_else(|| cairn_shared::Error::internal("an order without its snapshot"))?;
+    let text =
+        order.snapshot.as_deref().ok_or_else(|| cairn_shared::Error::internal("an order without its snapshot"))?;
     Ok(serde_json::from_str(text).map_err(cairn_shared::Error::internal)?)
 }

@@ -46,7 +46,10 @@ impl App {
             let next = match self.reconcile_order(&order).await? {
                 Ok(()) => domain::order_check_at(order.created_at, now),
                 Err(error) => {
-                    cairn_shared::log::warn("an order could not be reconciled", &[("order", &order.id), ("cause", &error)]);
+                    cairn_shared::log::warn(
+                        "an order could not be reconciled",
+                        &[("order", &order.id), ("cause", &error)],
+                    );
                     match error {
                         ProviderError::Refused(_) => domain::order_check_at(order.created_at, now),
                         ProviderError::Unknown(_) => {
@@ -57,11 +60,12 @@ impl App {
                 }
             };
             store::order_set_check(&self.db, order.id, next).await?;
+            self.relay_to_booking(order.booking_id).await;
         }
         run.refunds = self.execute_refunds().await?;
         store::webhook_forget(&self.db, started.plus(-DELIVERIES_KEPT)).await?;
         self.check_ledger().await?;
-        self.relay_to_booking().await;
+        self.env.wake_relay().await;
         Ok(run)
     }
 
@@ -87,7 +91,11 @@ impl App {
         Ok(Ok(()))
     }
 
-    async fn take_payment(&self, payment: &provider::Payment, refunds: &[provider::Refund]) -> Result<(), PaymentError> {
+    async fn take_payment(
+        &self,
+        payment: &provider::Payment,
+        refunds: &[provider::Refund],
+    ) -> Result<(), PaymentError> {
         self.db
             .transaction(async |tx| {
                 for refund in refunds {
@@ -105,7 +113,8 @@ impl App {
     async fn check_ledger(&self) -> Result<(), PaymentError> {
         let found = store::ledger_check(&self.db).await?;
         if found != store::LedgerCheck::default() {
-            let fields: [(&str, &dyn std::fmt::Display); 2] = [("unbalanced", &found.unbalanced), ("difference", &found.difference)];
+            let fields: [(&str, &dyn std::fmt::Display); 2] =
+                [("unbalanced", &found.unbalanced), ("difference", &found.difference)];
             cairn_shared::log::error("the book of money does not add up", &fields);
         }
         Ok(())

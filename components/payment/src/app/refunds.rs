@@ -98,7 +98,8 @@ impl App {
 
     async fn refund_unanswered(&self, refund: Refund, error: ProviderError) -> Result<(), PaymentError> {
         store::refund_note_error(&self.db, refund.id, &error.to_string()).await?;
-        let fields: [(&str, &dyn std::fmt::Display); 3] = [("refund", &refund.id), ("payment", &refund.payment_id), ("cause", &error)];
+        let fields: [(&str, &dyn std::fmt::Display); 3] =
+            [("refund", &refund.id), ("payment", &refund.payment_id), ("cause", &error)];
         match error {
             ProviderError::Unknown(_) => {
                 cairn_shared::log::warn("a refund has no answer yet and is asked for again", &fields);
@@ -160,7 +161,13 @@ impl App {
 
     /// Brings a refund to what was heard of it, and the book with it. `anew`: tell the
     /// others even if the status is what it was.
-    pub(super) async fn settle_refund(&self, tx: &Tx, mut refund: Refund, heard: RefundStatus, anew: bool) -> Result<(), PaymentError> {
+    pub(super) async fn settle_refund(
+        &self,
+        tx: &Tx,
+        mut refund: Refund,
+        heard: RefundStatus,
+        anew: bool,
+    ) -> Result<(), PaymentError> {
         let (before, now) = (refund.status, self.env.now());
         refund.status = before.after(heard);
         store::refund_settle(tx, &refund, now).await?;
@@ -197,7 +204,9 @@ impl App {
 
 fn is_ours(made: &provider::Refund, refund: &Refund) -> bool {
     let noted = made.notes.get(NOTE).and_then(|id| id.as_str());
-    noted == Some(refund.id.to_string().as_str()) && made.payment_id == refund.payment_id && made.amount == refund.amount.0
+    noted == Some(refund.id.to_string().as_str())
+        && made.payment_id == refund.payment_id
+        && made.amount == refund.amount.0
 }
 
 fn refund_create(refund: &Refund) -> RefundCreate {

@@ -42,7 +42,9 @@ impl App {
     pub async fn take_delivery(&self, delivery: &Delivery<'_>) -> Result<(), PaymentError> {
         let secrets = self.account.as_ref().map(|account| account.webhook_secrets.as_slice()).unwrap_or_default();
         // Not `any`: that would tell by its time which secret is the right one.
-        let valid = secrets.iter().fold(false, |valid, secret| signature::is_valid(secret, delivery.body, delivery.signature) | valid);
+        let valid = secrets
+            .iter()
+            .fold(false, |valid, secret| signature::is_valid(secret, delivery.body, delivery.signature) | valid);
         if !valid {
             return Err(PaymentError::InvalidWebhookSignature);
         }
@@ -52,9 +54,18 @@ impl App {
         let new = self.db.transaction(async |tx| self.take_event(tx, &event_id, &event.event, &subject).await).await?;
         if new && !matches!(subject, Subject::Nothing) {
             self.wake_refunds().await;
-            self.relay_to_booking().await;
+            match self.booking_of(&subject).await? {
+                Some(booking_id) => self.relay_to_booking(booking_id).await,
+                None => self.env.wake_relay().await,
+            }
         }
         Ok(())
+    }
+
+    /// The booking that a payment is for; refunds are told of in the background.
+    async fn booking_of(&self, subject: &Subject) -> Result<Option<Id>, PaymentError> {
+        let Subject::Payment(provider::Payment { order_id: Some(order_id), .. }) = subject else { return Ok(None) };
+        Ok(store::order_fetch_by_provider_id(&self.db, order_id).await?.map(|order| order.booking_id))
     }
 
     async fn take_event(&self, tx: &Tx, event_id: &str, kind: &str, subject: &Subject) -> Result<bool, PaymentError> {
@@ -67,7 +78,9 @@ impl App {
             return Ok(false);
         }
         match subject {
-            Subject::Payment(payment) if payment.is_captured() => drop(self.apply_capture(tx, payment, "webhook").await?),
+            Subject::Payment(payment) if payment.is_captured() => {
+                drop(self.apply_capture(tx, payment, "webhook").await?)
+            }
             Subject::Payment(payment) => self.note_attempt(tx, payment).await?,
             Subject::Refund(refund) => self.take_refund(tx, refund).await?,
             Subject::Nothing => {}

@@ -9,8 +9,8 @@ use cairn_shared::{
 };
 
 pub use money::{
-    Account, Entry, Payment, Problem, Refund, RefundStatus, capture_decide, capture_entries, refund_entries, refund_plan,
-    retry_at,
+    Account, Entry, Payment, Problem, Refund, RefundStatus, capture_decide, capture_entries, refund_entries,
+    refund_plan, retry_at,
 };
 pub use promo::{Change, DiscountType, Promo, PromoProblem, Use, day};
 
@@ -165,7 +165,10 @@ pub enum PaymentError {
     NotPaid,
     InvalidWebhookSignature,
     /// The provider does not answer; seats are held so long.
-    ProviderDown { held_until: Option<Timestamp>, cause: String },
+    ProviderDown {
+        held_until: Option<Timestamp>,
+        cause: String,
+    },
     /// The provider does not answer whether a payment was made; we ask again by ourselves.
     ReportPending(String),
     /// The provider refuses what we ask: a fault of ours.
@@ -238,7 +241,9 @@ impl StoredPayable {
     pub fn check_balance(&self, caller: Id, now: Timestamp) -> Result<(), PaymentError> {
         self.check_owner(caller)?;
         match (self.payable.kind, self.status) {
-            (Kind::Full | Kind::Initial, _) | (Kind::Balance, PayableStatus::Closed) => Err(PaymentError::NotEligibleForBalance),
+            (Kind::Full | Kind::Initial, _) | (Kind::Balance, PayableStatus::Closed) => {
+                Err(PaymentError::NotEligibleForBalance)
+            }
             (Kind::Balance, PayableStatus::Paid) => Err(PaymentError::NothingRemaining),
             (Kind::Balance, PayableStatus::Open) => self.check_session(now),
         }
@@ -265,7 +270,8 @@ impl StoredPayable {
     /// When the session of a payable that replaces this one began: a live session
     /// goes on, so that opening it again and again does not hold seats for ever.
     pub fn session_start(&self, next: &Payable, now: Timestamp) -> Timestamp {
-        let goes_on = self.status == PayableStatus::Open && !self.is_expired(now) && self.payable.is_settled_by(next.kind);
+        let goes_on =
+            self.status == PayableStatus::Open && !self.is_expired(now) && self.payable.is_settled_by(next.kind);
         if goes_on { self.opened_at } else { now }
     }
 }

@@ -1,6 +1,9 @@
 //! Captured money, refunds, and the book of both.
 
-use cairn_shared::{Id, Paise, Timestamp, time::{HOUR, MINUTE}};
+use cairn_shared::{
+    Id, Paise, Timestamp,
+    time::{HOUR, MINUTE},
+};
 
 use super::{CURRENCY, Kind, Order, OrderStatus, text_enum};
 
@@ -111,7 +114,8 @@ impl Payment {
 /// What to give back of each payment so that everything goes back: the balance
 /// first, then the newest.
 pub fn refund_plan(payments: &[Payment]) -> Vec<(&Payment, Paise)> {
-    let mut plan: Vec<_> = payments.iter().map(|p| (p, p.refundable())).filter(|(_, rest)| *rest > Paise::ZERO).collect();
+    let mut plan: Vec<_> =
+        payments.iter().map(|p| (p, p.refundable())).filter(|(_, rest)| *rest > Paise::ZERO).collect();
     plan.sort_by_key(|(payment, _)| (payment.kind != Some(Kind::Balance), std::cmp::Reverse(payment.captured_at)));
     plan
 }

@@ -23,7 +23,10 @@ impl Transport for Http {
     async fn send(&self, request: Request) -> Result<Response, String> {
         let response = spin_sdk::http::send(outgoing(request)?).await.map_err(|error| format!("{error:?}"))?;
         let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|error| format!("{error:?}"))?;
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
+            .collect()
+            .await
+            .map_err(|error| format!("{error:?}"))?;
         Ok(Response { status, headers: Vec::new(), body: body.to_bytes().to_vec() })
     }
 }

@@ -51,7 +51,8 @@ impl<T: Transport> Razorpay<T> {
         let request = request.with_header("authorization", self.authorization.as_str());
         let response = self.transport.send(request).await.map_err(ProviderError::Unknown)?;
         match response.status {
-            200..300 => serde_json::from_slice(&response.body).map_err(|error| ProviderError::Unknown(format!("an answer of another shape: {error}"))),
+            200..300 => serde_json::from_slice(&response.body)
+                .map_err(|error| ProviderError::Unknown(format!("an answer of another shape: {error}"))),
             // In flight, too many at once, timed out: the same request may work later.
             status @ (408 | 409 | 425 | 429) => Err(ProviderError::Unknown(format!("answered {status}"))),
             status @ 400..500 => Err(ProviderError::Refused(format!("{status} {}", described(&response.body)))),

@@ -37,10 +37,21 @@ pub async fn payment_list(sql: &impl Sql, booking_id: Id) -> Result<Vec<Payment>
 pub async fn payment_insert(tx: &Tx, payment: &Payment, learned_from: &str) -> Result<(), DbError> {
     let insert = "INSERT INTO payments (id, order_id, booking_id, kind, amount, currency, method, problem, captured_at, learned_from) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    tx.execute(insert, params![
-        &payment.id, &payment.order_id, payment.booking_id, payment.kind, payment.amount, &payment.currency, &payment.method,
-        payment.problem, payment.captured_at, learned_from
-    ])
+    tx.execute(
+        insert,
+        params![
+            &payment.id,
+            &payment.order_id,
+            payment.booking_id,
+            payment.kind,
+            payment.amount,
+            &payment.currency,
+            &payment.method,
+            payment.problem,
+            payment.captured_at,
+            learned_from
+        ],
+    )
     .await
 }
 
@@ -59,7 +70,8 @@ pub async fn attempt_save(tx: &Tx, attempt: &Attempt<'_>, now: Timestamp) -> Res
                   error_code = COALESCE(attempts.error_code, excluded.error_code), \
                   error_description = COALESCE(attempts.error_description, excluded.error_description)";
     let (authorized_at, failed_at) = if attempt.failed { (None, Some(now)) } else { (Some(now), None) };
-    let values = params![attempt.payment_id, attempt.order_id, authorized_at, failed_at, attempt.code, attempt.description];
+    let values =
+        params![attempt.payment_id, attempt.order_id, authorized_at, failed_at, attempt.code, attempt.description];
     tx.execute(upsert, values).await?;
     Ok(true)
 }
@@ -107,13 +119,28 @@ pub async fn refund_list(sql: &impl Sql, payment_id: &str) -> Result<Vec<Refund>
 }
 
 /// Adds a refund. `next_attempt_at`: when the provider is to be asked; none: never.
-pub async fn refund_insert(tx: &Tx, refund: &Refund, next_attempt_at: Option<Timestamp>, now: Timestamp) -> Result<(), DbError> {
+pub async fn refund_insert(
+    tx: &Tx,
+    refund: &Refund,
+    next_attempt_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), DbError> {
     let insert = "INSERT INTO refunds (id, payment_id, booking_id, provider_id, amount, status, reason, requested_at, next_attempt_at) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    tx.execute(insert, params![
-        refund.id, &refund.payment_id, refund.booking_id, refund.provider_id.as_deref(), refund.amount, refund.status,
-        &refund.reason, now, next_attempt_at
-    ])
+    tx.execute(
+        insert,
+        params![
+            refund.id,
+            &refund.payment_id,
+            refund.booking_id,
+            refund.provider_id.as_deref(),
+            refund.amount,
+            refund.status,
+            &refund.reason,
+            now,
+            next_attempt_at
+        ],
+    )
     .await
 }
 
@@ -122,15 +149,28 @@ pub async fn refund_settle(tx: &Tx, refund: &Refund, now: Timestamp) -> Result<(
     let update = "UPDATE refunds SET provider_id = $1, status = $2, booking_id = $3, \
                   settled_at = CASE WHEN $4 = 'processing' THEN NULL ELSE COALESCE(settled_at, $5) END, \
                   next_attempt_at = CASE WHEN $6 = 'processing' THEN next_attempt_at ELSE NULL END WHERE id = $7";
-    tx.execute(update, params![
-        refund.provider_id.as_deref(), refund.status, refund.booking_id, refund.status, now, refund.status, refund.id
-    ])
+    tx.execute(
+        update,
+        params![
+            refund.provider_id.as_deref(),
+            refund.status,
+            refund.booking_id,
+            refund.status,
+            now,
+            refund.status,
+            refund.id
+        ],
+    )
     .await
 }
 
 /// Refunds that the provider is to be asked for, or about, now.
 pub async fn refund_list_due(sql: &impl Sql, now: Timestamp, limit: i64) -> Result<Vec<Refund>, DbError> {
-    let select = [REFUND, " WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= $1 ORDER BY next_attempt_at, requested_at LIMIT $2"].concat();
+    let select = [
+        REFUND,
+        " WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= $1 ORDER BY next_attempt_at, requested_at LIMIT $2",
+    ]
+    .concat();
     sql.query(&select, params![now, limit]).await?.iter().map(refund).collect()
 }
 
@@ -146,7 +186,13 @@ pub async fn refund_note_error(sql: &impl Sql, id: Id, error: &str) -> Result<()
 }
 
 /// Posts a transaction to the ledger; posted before, it changes nothing.
-pub async fn ledger_post(tx: &Tx, transaction: &str, payment_id: &str, entries: &[Entry], now: Timestamp) -> Result<(), DbError> {
+pub async fn ledger_post(
+    tx: &Tx,
+    transaction: &str,
+    payment_id: &str,
+    entries: &[Entry],
+    now: Timestamp,
+) -> Result<(), DbError> {
     let insert = "INSERT INTO ledger_entries (transaction_id, account, amount, payment_id, posted_at) VALUES ($1, $2, $3, $4, $5) \
                   ON CONFLICT (transaction_id, account) DO NOTHING";
     for entry in entries {
@@ -176,7 +222,13 @@ pub async fn ledger_check(sql: &impl Sql) -> Result<LedgerCheck, DbError> {
 }
 
 /// Whether a delivery of the provider's is new; it counts as taken if the transaction commits.
-pub async fn webhook_first_time(tx: &Tx, event_id: &str, kind: &str, subject: &str, now: Timestamp) -> Result<bool, DbError> {
+pub async fn webhook_first_time(
+    tx: &Tx,
+    event_id: &str,
+    kind: &str,
+    subject: &str,
+    now: Timestamp,
+) -> Result<bool, DbError> {
     let insert = "INSERT INTO webhook_events (event_id, kind, subject, received_at) VALUES ($1, $2, $3, $4) \
                   ON CONFLICT (event_id) DO NOTHING RETURNING event_id";
     Ok(tx.query_opt(insert, params![event_id, kind, subject, now]).await?.is_some())

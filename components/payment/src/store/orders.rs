@@ -35,10 +35,23 @@ pub async fn payable_save(tx: &Tx, stored: &StoredPayable, now: Timestamp) -> Re
                   kind = excluded.kind, amount = excluded.amount, order_value = excluded.order_value, promo_id = excluded.promo_id, \
                   expires_at = excluded.expires_at, status = excluded.status, opened_at = excluded.opened_at, updated_at = excluded.updated_at";
     let p = &stored.payable;
-    tx.execute(upsert, params![
-        p.booking_id, p.user_id, p.trek_id, &p.trek_name, p.kind, p.amount, p.order_value, stored.promo_id, p.expires_at,
-        stored.status, stored.opened_at, now
-    ])
+    tx.execute(
+        upsert,
+        params![
+            p.booking_id,
+            p.user_id,
+            p.trek_id,
+            &p.trek_name,
+            p.kind,
+            p.amount,
+            p.order_value,
+            stored.promo_id,
+            p.expires_at,
+            stored.status,
+            stored.opened_at,
+            now
+        ],
+    )
     .await
 }
 
@@ -82,8 +95,14 @@ pub async fn order_fetch_by_provider_id(sql: &impl Sql, provider_id: &str) -> Re
 }
 
 /// The order that can still be paid for exactly this.
-pub async fn order_fetch_live(sql: &impl Sql, booking_id: Id, kind: Kind, amount: Paise) -> Result<Option<Order>, DbError> {
-    let select = [ORDER, " WHERE booking_id = $1 AND kind = $2 AND amount = $3 AND status IN ('intent', 'open')"].concat();
+pub async fn order_fetch_live(
+    sql: &impl Sql,
+    booking_id: Id,
+    kind: Kind,
+    amount: Paise,
+) -> Result<Option<Order>, DbError> {
+    let select =
+        [ORDER, " WHERE booking_id = $1 AND kind = $2 AND amount = $3 AND status IN ('intent', 'open')"].concat();
     sql.query_opt(&select, params![booking_id, kind, amount]).await?.as_ref().map(order).transpose()
 }
 
@@ -98,10 +117,20 @@ pub async fn receipt_is_taken(sql: &impl Sql, receipt: &str) -> Result<bool, DbE
 pub async fn order_insert(tx: &Tx, order: &Order) -> Result<(), DbError> {
     let insert = "INSERT INTO orders (id, receipt, booking_id, user_id, kind, amount, status, attempts, created_at) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    tx.execute(insert, params![
-        order.id, &order.receipt, order.booking_id, order.user_id, order.kind, order.amount, order.status, order.attempts,
-        order.created_at
-    ])
+    tx.execute(
+        insert,
+        params![
+            order.id,
+            &order.receipt,
+            order.booking_id,
+            order.user_id,
+            order.kind,
+            order.amount,
+            order.status,
+            order.attempts,
+            order.created_at
+        ],
+    )
     .await
 }
 
@@ -112,7 +141,13 @@ pub async fn order_note_attempt(tx: &Tx, id: Id) -> Result<(), DbError> {
 
 /// Records what the provider made, unless somebody recorded another one before.
 /// An order that became void meanwhile stays void.
-pub async fn order_record(tx: &Tx, id: Id, provider_id: &str, snapshot: &str, next_check_at: Option<Timestamp>) -> Result<(), DbError> {
+pub async fn order_record(
+    tx: &Tx,
+    id: Id,
+    provider_id: &str,
+    snapshot: &str,
+    next_check_at: Option<Timestamp>,
+) -> Result<(), DbError> {
     let update = "UPDATE orders SET provider_id = $1, snapshot = $2, next_check_at = $3, last_error = NULL, \
                   status = CASE WHEN status = 'intent' THEN 'open' ELSE status END WHERE id = $4 AND provider_id IS NULL";
     tx.execute(update, params![provider_id, snapshot, next_check_at, id]).await
@@ -135,7 +170,8 @@ pub async fn orders_void_others(tx: &Tx, booking_id: Id, kind: Kind, amount: Pai
 
 /// Orders that the provider is to be asked about now.
 pub async fn order_list_due(sql: &impl Sql, now: Timestamp, limit: i64) -> Result<Vec<Order>, DbError> {
-    let select = [ORDER, " WHERE next_check_at IS NOT NULL AND next_check_at <= $1 ORDER BY next_check_at LIMIT $2"].concat();
+    let select =
+        [ORDER, " WHERE next_check_at IS NOT NULL AND next_check_at <= $1 ORDER BY next_check_at LIMIT $2"].concat();
     sql.query(&select, params![now, limit]).await?.iter().map(order).collect()
 }
 

@@ -56,21 +56,45 @@ pub async fn promo_insert(tx: &Tx, promo: &Promo) -> Result<(), DbError> {
     let insert = "INSERT INTO promos (id, code, discount_type, discount_value, max_uses, used_before, valid_from, valid_until, \
                   min_order_value, applicable_treks, is_active, created_by, created_by_name, created_at) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
-    tx.execute(insert, params![
-        promo.id, &promo.code, promo.discount_type, promo.discount_value, promo.max_uses, promo.used, promo.valid_from,
-        promo.valid_until, promo.min_order_value, treks(promo), promo.is_active, promo.created_by,
-        &promo.created_by_name, promo.created_at
-    ])
+    tx.execute(
+        insert,
+        params![
+            promo.id,
+            &promo.code,
+            promo.discount_type,
+            promo.discount_value,
+            promo.max_uses,
+            promo.used,
+            promo.valid_from,
+            promo.valid_until,
+            promo.min_order_value,
+            treks(promo),
+            promo.is_active,
+            promo.created_by,
+            &promo.created_by_name,
+            promo.created_at
+        ],
+    )
     .await
 }
 
 pub async fn promo_update(tx: &Tx, promo: &Promo) -> Result<(), DbError> {
     let update = "UPDATE promos SET discount_type = $1, discount_value = $2, max_uses = $3, valid_from = $4, valid_until = $5, \
                   min_order_value = $6, applicable_treks = $7, is_active = $8 WHERE id = $9";
-    tx.execute(update, params![
-        promo.discount_type, promo.discount_value, promo.max_uses, promo.valid_from, promo.valid_until,
-        promo.min_order_value, treks(promo), promo.is_active, promo.id
-    ])
+    tx.execute(
+        update,
+        params![
+            promo.discount_type,
+            promo.discount_value,
+            promo.max_uses,
+            promo.valid_from,
+            promo.valid_until,
+            promo.min_order_value,
+            treks(promo),
+            promo.is_active,
+            promo.id
+        ],
+    )
     .await
 }
 

@@ -29,11 +29,17 @@ async fn a_verified_payment_is_known_to_booking_when_verify_returns() {
     assert_eq!(status, 200, "{body}");
     assert_eq!((&body["success"], &body["message"]), (&json!(true), &json!("Payment verified successfully")));
     let payment = &body["payment"];
-    assert_eq!((&payment["id"], &payment["paymentId"], &payment["orderId"]), (&json!("pay_1"), &json!("pay_1"), &json!(order)));
+    assert_eq!(
+        (&payment["id"], &payment["paymentId"], &payment["orderId"]),
+        (&json!("pay_1"), &json!("pay_1"), &json!(order))
+    );
     assert_eq!((&payment["amount"], &payment["status"]), (&json!(2542), &json!("captured")));
     let told = world.neighbours.told.borrow().iter().rfind(|(to, _)| to == "booking").unwrap().1.clone();
     assert_eq!(told.kind, "payment.captured");
-    assert_eq!((&told.data["bookingId"], &told.data["amountPaise"], &told.data["kind"]), (&json!(booking), &json!(254_200), &json!("full")));
+    assert_eq!(
+        (&told.data["bookingId"], &told.data["amountPaise"], &told.data["kind"]),
+        (&json!(booking), &json!(254_200), &json!("full"))
+    );
     check_paid_once(&world, booking).await;
 }
 
@@ -78,7 +84,8 @@ async fn webhook_verify_and_reconciliation_at_once_apply_it_once() {
     assert_eq!(payments.len(), 1);
     // Relays at once may deliver an event twice, which consumers bear: same event id.
     let is_news = |(to, event): &&(String, events::Event)| to == "booking" && event.kind == "payment.captured";
-    let ids: std::collections::BTreeSet<_> = world.neighbours.told.borrow().iter().filter(is_news).map(|(_, event)| event.id).collect();
+    let ids: std::collections::BTreeSet<_> =
+        world.neighbours.told.borrow().iter().filter(is_news).map(|(_, event)| event.id).collect();
     assert_eq!(ids.len(), 1);
     world.check_ledger().await;
 }
@@ -105,7 +112,11 @@ async fn a_provider_that_does_not_answer_verify_loses_nothing() {
     world.double.fault(&[Fault::Lost]);
     let answer = world.verify(&order, "pay_1").await;
     assert_eq!(answer.0, 503);
-    assert!(message(&answer).1.starts_with("The payment provider cannot be reached right now. If you have paid, your payment is safe"));
+    assert!(
+        message(&answer)
+            .1
+            .starts_with("The payment provider cannot be reached right now. If you have paid, your payment is safe")
+    );
     world.payment_event("payment.captured", "pay_1").await;
     check_paid_once(&world, booking).await;
 }
@@ -150,7 +161,8 @@ async fn what_is_not_signed_is_refused() {
     }
     let body = payment_body("payment.captured", &json!(world.double.payment("pay_1")));
     for signature in ["", "00", &signature::sign(KEY_SECRET, &serde_json::to_vec(&body).unwrap()).unwrap()] {
-        let request = Request::json("POST", "/api/payments/webhook", &body).with_header("x-razorpay-signature", signature);
+        let request =
+            Request::json("POST", "/api/payments/webhook", &body).with_header("x-razorpay-signature", signature);
         assert_eq!(message(&world.send(request).await), (400, "Invalid webhook signature"));
     }
     assert_eq!((world.count("payments").await, world.count("webhook_events").await), (0, 0));
@@ -160,7 +172,8 @@ async fn what_is_not_signed_is_refused() {
 async fn the_bytes_are_signed_not_the_json() {
     let world = World::new().await;
     let (booking, _) = paid(&world).await;
-    let text = payment_body("payment.captured", &json!(world.double.payment("pay_1"))).to_string().replace(':', " :\n ");
+    let text =
+        payment_body("payment.captured", &json!(world.double.payment("pay_1"))).to_string().replace(':', " :\n ");
     let mut request = Request::new("POST", "/api/payments/webhook")
         .with_header("x-razorpay-signature", signature::sign(WEBHOOK_SECRET, text.as_bytes()).unwrap());
     request.body = text.into_bytes();
@@ -185,7 +198,8 @@ async fn verify_is_for_the_owner_of_the_order_and_its_booking() {
     let (booking, order) = paid(&world).await;
     assert_eq!(message(&world.verify("order_99", "pay_1").await), (404, "Booking not found"));
     let signature = signature::sign(KEY_SECRET, format!("{order}|pay_1").as_bytes()).unwrap();
-    let mut body = json!({ "razorpay_order_id": order, "razorpay_payment_id": "pay_1", "razorpay_signature": signature });
+    let mut body =
+        json!({ "razorpay_order_id": order, "razorpay_payment_id": "pay_1", "razorpay_signature": signature });
     let stranger = world.post_as(Id::derive(&["stranger"]), "/api/payments/verify", body.clone()).await;
     assert_eq!(message(&stranger), (403, "You are not authorized to pay for this booking"));
     body["bookingId"] = json!(Id::derive(&["another"]));
@@ -238,7 +252,10 @@ async fn check_orphan(world: &World, problem: &str) {
     world.job("/_jobs/refunds").await;
     assert_eq!(world.count("refunds WHERE status = 'success'").await, 1);
     assert_eq!(world.balance("customer").await, 0);
-    assert!(world.told("booking", "payment.refunded").await.is_empty() && world.told("admin", "payment.refunded").await.is_empty());
+    assert!(
+        world.told("booking", "payment.refunded").await.is_empty()
+            && world.told("admin", "payment.refunded").await.is_empty()
+    );
     world.check_ledger().await;
 }
 

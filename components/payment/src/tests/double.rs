@@ -86,7 +86,8 @@ impl Double {
 
     /// A payment on an order, with the order's amount.
     pub fn pay(&self, order_id: &str, payment_id: &str, status: PaymentStatus) {
-        let amount = self.0.borrow().orders.iter().find(|order| order.id == order_id).map_or(100_000, |order| order.amount);
+        let amount =
+            self.0.borrow().orders.iter().find(|order| order.id == order_id).map_or(100_000, |order| order.amount);
         self.pay_amount(order_id, payment_id, status, amount);
     }
 
@@ -122,11 +123,13 @@ impl State {
             ("POST", ["orders"]) => self.make_order(&body),
             ("GET", ["orders"]) => {
                 let receipt = request.query().trim_start_matches("receipt=");
-                let found: Vec<_> = self.orders.iter().filter(|order| order.receipt.as_deref() == Some(receipt)).collect();
+                let found: Vec<_> =
+                    self.orders.iter().filter(|order| order.receipt.as_deref() == Some(receipt)).collect();
                 (200, json!({ "items": found }))
             }
             ("GET", ["orders", id, "payments"]) => {
-                let found: Vec<_> = self.payments.iter().filter(|payment| payment.order_id.as_deref() == Some(*id)).collect();
+                let found: Vec<_> =
+                    self.payments.iter().filter(|payment| payment.order_id.as_deref() == Some(*id)).collect();
                 (200, json!({ "items": found }))
             }
             ("GET", ["payments", id]) => found(self.payments.iter().find(|payment| payment.id == *id)),
@@ -173,7 +176,9 @@ impl State {
             return (200, json!(known));
         }
         let amount = body["amount"].as_i64().unwrap();
-        let Some(payment) = self.payments.iter_mut().find(|payment| payment.id == payment_id) else { return refused("no payment") };
+        let Some(payment) = self.payments.iter_mut().find(|payment| payment.id == payment_id) else {
+            return refused("no payment");
+        };
         let Some(status) = self.refund_status else { return refused("no refunds today") };
         if payment.amount_refunded + amount > payment.amount {
             return refused("more than the rest");

@@ -71,8 +71,11 @@ struct World {
     events: Cell<u32>,
 }
 
-const VARIABLES: [(&str, &str); 3] =
-    [("razorpay_key_id", "rzp_test_1"), ("razorpay_key_secret", KEY_SECRET), ("razorpay_webhook_secret", WEBHOOK_SECRET)];
+const VARIABLES: [(&str, &str); 3] = [
+    ("razorpay_key_id", "rzp_test_1"),
+    ("razorpay_key_secret", KEY_SECRET),
+    ("razorpay_webhook_secret", WEBHOOK_SECRET),
+];
 
 impl World {
     async fn new() -> Self {
@@ -119,7 +122,8 @@ impl World {
     }
 
     async fn admin(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
-        let request = Request::json(method, path, &body).with_header(CALLER_HEADER, self.caller(self.user, Role::Admin));
+        let request =
+            Request::json(method, path, &body).with_header(CALLER_HEADER, self.caller(self.user, Role::Admin));
         self.send(request).await
     }
 
@@ -168,7 +172,8 @@ impl World {
     }
 
     async fn deliver(&self, body: &Value, event_id: &str) -> (u16, Value) {
-        let mut request = Request::json("POST", "/api/payments/webhook", body).with_header("x-razorpay-event-id", event_id);
+        let mut request =
+            Request::json("POST", "/api/payments/webhook", body).with_header("x-razorpay-event-id", event_id);
         let signature = signature::sign(WEBHOOK_SECRET, &request.body).unwrap();
         request = request.with_header("x-razorpay-signature", signature);
         self.send(request).await
@@ -199,7 +204,7 @@ impl World {
 
     /// Events that this neighbour was told, by kind.
     async fn told(&self, service: &str, kind: &str) -> Vec<Value> {
-        events::relay(&self.app.db, &self.app.env, None).await.unwrap();
+        events::relay(&self.app.db, &self.app.env).await.unwrap();
         let told = self.neighbours.told.borrow();
         let matching = told.iter().filter(|(to, event)| to == service && event.kind == kind);
         matching.map(|(_, event)| event.data.clone()).collect()
@@ -283,7 +288,12 @@ async fn every_route_of_a_person_needs_a_login_and_every_route_of_staff_an_admin
         assert_eq!(message(&answer), (401, "Not authorized to access this route"), "{path}");
     }
     let id = world.user;
-    for (method, path) in [("GET", "/api/promos".to_owned()), ("POST", "/api/promos".into()), ("PUT", format!("/api/promos/{id}")), ("DELETE", format!("/api/promos/{id}"))] {
+    for (method, path) in [
+        ("GET", "/api/promos".to_owned()),
+        ("POST", "/api/promos".into()),
+        ("PUT", format!("/api/promos/{id}")),
+        ("DELETE", format!("/api/promos/{id}")),
+    ] {
         let request = Request::json(method, &path, &json!({}));
         assert_eq!(world.send(request.clone()).await.0, 401, "{method} {path}");
         let request = request.with_header(CALLER_HEADER, world.caller(id, Role::User));
@@ -293,7 +303,9 @@ async fn every_route_of_a_person_needs_a_login_and_every_route_of_staff_an_admin
 
 #[test]
 fn the_ledger_is_only_ever_added_to() {
-    for source in [include_str!("../store/money.rs"), include_str!("../store/orders.rs"), include_str!("../store/promos.rs")] {
+    for source in
+        [include_str!("../store/money.rs"), include_str!("../store/orders.rs"), include_str!("../store/promos.rs")]
+    {
         assert!(!source.contains("UPDATE ledger_entries") && !source.contains("DELETE FROM ledger_entries"));
     }
 }

@@ -10,7 +10,10 @@ async fn an_order_is_for_what_the_booking_owes() {
     let (status, body) = world.post("/api/payments/create-order", body).await;
     assert_eq!(status, 200, "{body}");
     let order = &body["order"];
-    assert_eq!((&order["amount"], &order["currency"], &body["success"]), (&json!(254_200), &json!("INR"), &json!(true)));
+    assert_eq!(
+        (&order["amount"], &order["currency"], &body["success"]),
+        (&json!(254_200), &json!("INR"), &json!(true))
+    );
     assert_eq!(order["receipt"], format!("booking_{booking}"));
     assert_eq!(order["notes"]["paymentType"], "full");
     assert_eq!(order["offer_id"], Value::Null);
@@ -121,7 +124,10 @@ async fn an_order_for_another_amount_replaces_the_first() {
     world.app.open(world.payable("a", Kind::Initial, 100_000), None).await.unwrap();
     let (_, second) = world.create_order(booking).await;
     assert_ne!(second["order"]["id"], first.as_str());
-    assert_eq!((&second["order"]["amount"], &second["order"]["receipt"]), (&json!(100_000), &json!(format!("booking_{booking}_1"))));
+    assert_eq!(
+        (&second["order"]["amount"], &second["order"]["receipt"]),
+        (&json!(100_000), &json!(format!("booking_{booking}_1")))
+    );
 }
 
 #[tokio::test]

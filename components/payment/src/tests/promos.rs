@@ -38,7 +38,11 @@ async fn pay(world: &World, booking: Id, payment: &str) {
 async fn every_reason_against_a_code_has_its_message() {
     let world = World::new().await;
     let trek = Id::derive(&["trek"]);
-    promo(&world, json!({ "minOrderValue": 2000.5, "applicableTreks": [{ "_id": trek, "name": "Ridge" }], "maxUses": 1 })).await;
+    promo(
+        &world,
+        json!({ "minOrderValue": 2000.5, "applicableTreks": [{ "_id": trek, "name": "Ridge" }], "maxUses": 1 }),
+    )
+    .await;
     promo(&world, json!({ "code": "LATER", "validFrom": "2026-03-11" })).await;
     promo(&world, json!({ "code": "OVER", "validUntil": "2026-03-09" })).await;
     promo(&world, json!({ "code": "OFF", "isActive": false })).await;
@@ -50,7 +54,11 @@ async fn every_reason_against_a_code_has_its_message() {
         (json!({ "code": "off" }), 404, "Invalid promo code"),
         (json!({ "code": "LATER" }), 400, "Promo code has expired"),
         (json!({ "code": "OVER" }), 400, "Promo code has expired"),
-        (json!({ "code": "EARLY10", "orderValue": 2000 }), 400, "Order value must be at least 2000.50 to use this code"),
+        (
+            json!({ "code": "EARLY10", "orderValue": 2000 }),
+            400,
+            "Order value must be at least 2000.50 to use this code",
+        ),
         (json!({ "code": "EARLY10", "trekId": world.user }), 400, "Promo code not applicable for this trek"),
         (json!({ "code": "EARLY10", "trekId": "x" }), 400, "Promo code not applicable for this trek"),
     ] {
@@ -59,7 +67,10 @@ async fn every_reason_against_a_code_has_its_message() {
     let (status, found) = ask(json!({ "code": " early10 ", "trekId": trek, "orderValue": 8800 })).await;
     assert_eq!((status, &found["valid"]), (200, &json!(true)));
     let found = &found["promoCode"];
-    assert_eq!((&found["code"], &found["discountType"], &found["discountValue"], &found["discount"]), (&json!("EARLY10"), &json!("percentage"), &json!(10), &json!(880)));
+    assert_eq!(
+        (&found["code"], &found["discountType"], &found["discountValue"], &found["discount"]),
+        (&json!("EARLY10"), &json!("percentage"), &json!(10), &json!(880))
+    );
     assert_eq!(ask(json!({ "code": "EARLY10" })).await.1["promoCode"]["discount"], 10);
 
     open(&world, "a", "EARLY10").await.unwrap();
@@ -84,7 +95,8 @@ async fn a_fixed_discount_is_never_more_than_the_order() {
 async fn a_race_for_the_last_use_has_one_winner() {
     let world = World::on(database_file("promos").await, &VARIABLES).await;
     promo(&world, json!({ "maxUses": 1 })).await;
-    let (a, b, c) = tokio::join!(open(&world, "a", "EARLY10"), open(&world, "b", "EARLY10"), open(&world, "c", "EARLY10"));
+    let (a, b, c) =
+        tokio::join!(open(&world, "a", "EARLY10"), open(&world, "b", "EARLY10"), open(&world, "c", "EARLY10"));
     let outcomes = [a, b, c];
     assert_eq!((outcomes.iter().filter(|o| o.is_ok()).count(), outcomes.iter().filter(|o| used_up(o)).count()), (1, 2));
     assert_eq!(world.count("payables").await, 1, "nothing else was opened");
@@ -135,7 +147,10 @@ async fn a_paid_use_stays_and_counts_once() {
 async fn a_code_that_does_not_apply_opens_nothing() {
     let world = World::new().await;
     promo(&world, json!({ "minOrderValue": 9000 })).await;
-    assert!(matches!(open(&world, "a", "EARLY10").await, Err(OpenError::Promo(PromoProblem::BelowMinimum(Paise(900_000))))));
+    assert!(matches!(
+        open(&world, "a", "EARLY10").await,
+        Err(OpenError::Promo(PromoProblem::BelowMinimum(Paise(900_000))))
+    ));
     assert!(matches!(open(&world, "a", "NONE").await, Err(OpenError::Promo(PromoProblem::InvalidCode))));
     assert_eq!((world.count("payables").await, world.count("promo_uses").await), (0, 0));
 }
@@ -145,7 +160,9 @@ async fn a_quote_reserves_nothing_and_leaves_out_the_bookings_own_use() {
     let world = World::new().await;
     promo(&world, json!({ "maxUses": 1 })).await;
     let booking = open(&world, "a", "EARLY10").await.unwrap();
-    let quote = async |booking: Option<Id>| -> Result<Promo, OpenError> { world.app.quote("early10", Use::default(), booking).await };
+    let quote = async |booking: Option<Id>| -> Result<Promo, OpenError> {
+        world.app.quote("early10", Use::default(), booking).await
+    };
     assert!(used_up(&quote(None).await));
     assert_eq!(quote(Some(booking)).await.unwrap().code, "EARLY10");
     assert_eq!(world.count("promo_uses").await, 1);
@@ -156,14 +173,23 @@ async fn staff_keep_the_codes() {
     let world = World::new().await;
     let made = promo(&world, json!({ "maxUses": "100", "minOrderValue": "" })).await;
     let path = format!("/api/promos/{}", made["_id"].as_str().unwrap());
-    assert_eq!((&made["code"], &made["maxUses"], &made["minOrderValue"], &made["isActive"]), (&json!("EARLY10"), &json!(100), &json!(0), &json!(true)));
-    assert_eq!((&made["validFrom"], &made["validUntil"]), (&json!("2026-03-01T00:00:00.000Z"), &json!("2026-03-31T00:00:00.000Z")));
+    assert_eq!(
+        (&made["code"], &made["maxUses"], &made["minOrderValue"], &made["isActive"]),
+        (&json!("EARLY10"), &json!(100), &json!(0), &json!(true))
+    );
+    assert_eq!(
+        (&made["validFrom"], &made["validUntil"]),
+        (&json!("2026-03-01T00:00:00.000Z"), &json!("2026-03-31T00:00:00.000Z"))
+    );
     assert_eq!(made["createdBy"], json!(world.user));
 
     let change = json!({ "code": "OTHER", "discountType": "fixed", "discountValue": 250.5, "maxUses": null, "validUntil": "2026-04-30T10:00:00Z" });
     let (status, changed) = world.admin("PUT", &path, change).await;
     assert_eq!(status, 200, "{changed}");
-    assert_eq!((&changed["code"], &changed["discountValue"], &changed["maxUses"]), (&json!("EARLY10"), &json!(250.5), &Value::Null));
+    assert_eq!(
+        (&changed["code"], &changed["discountValue"], &changed["maxUses"]),
+        (&json!("EARLY10"), &json!(250.5), &Value::Null)
+    );
     assert_eq!(changed["validUntil"], "2026-04-30T00:00:00.000Z");
     let (_, listed) = world.admin("GET", "/api/promos", json!({})).await;
     assert_eq!(listed[0]["createdBy"], json!({ "_id": world.user, "name": "Meera" }));

@@ -32,14 +32,24 @@ async fn state(world: &World) -> Vec<String> {
     for (select, columns) in [
         ("SELECT id, status FROM orders", &["status"][..]),
         ("SELECT id, problem, kind FROM payments ORDER BY id", &["id", "kind"]),
-        ("SELECT provider_id, status, CAST(amount AS TEXT) AS amount, booking_id FROM refunds ORDER BY provider_id", &["provider_id", "status", "amount", "booking_id"]),
-        ("SELECT transaction_id, account, CAST(amount AS TEXT) AS amount FROM ledger_entries ORDER BY transaction_id, account", &["transaction_id", "account", "amount"]),
-        ("SELECT payment_id, error_code, CAST(failed_at IS NULL AS TEXT) AS f, CAST(authorized_at IS NULL AS TEXT) AS a FROM attempts ORDER BY payment_id", &["payment_id", "error_code", "f", "a"]),
+        (
+            "SELECT provider_id, status, CAST(amount AS TEXT) AS amount, booking_id FROM refunds ORDER BY provider_id",
+            &["provider_id", "status", "amount", "booking_id"],
+        ),
+        (
+            "SELECT transaction_id, account, CAST(amount AS TEXT) AS amount FROM ledger_entries ORDER BY transaction_id, account",
+            &["transaction_id", "account", "amount"],
+        ),
+        (
+            "SELECT payment_id, error_code, CAST(failed_at IS NULL AS TEXT) AS f, CAST(authorized_at IS NULL AS TEXT) AS a FROM attempts ORDER BY payment_id",
+            &["payment_id", "error_code", "f", "a"],
+        ),
         ("SELECT promo_id, CAST(paid AS TEXT) AS paid FROM promo_uses", &["promo_id", "paid"]),
         ("SELECT status FROM payables", &["status"]),
     ] {
         for row in world.app.db.query(select, params![]).await.unwrap() {
-            let values: Vec<_> = columns.iter().map(|column| row.get::<Option<String>>(column).unwrap().unwrap_or_default()).collect();
+            let values: Vec<_> =
+                columns.iter().map(|column| row.get::<Option<String>>(column).unwrap().unwrap_or_default()).collect();
             lines.push(values.join(" "));
         }
     }
@@ -59,7 +69,8 @@ async fn end(order_of: &[usize]) -> Vec<String> {
     let all = deliveries(&order);
     for at in order_of {
         // The same delivery again has the same event id at one time, a new one at another.
-        let id = if world.events.get() % 3 == 0 { format!("evt_{at}") } else { format!("evt_{at}_{}", world.events.get()) };
+        let id =
+            if world.events.get() % 3 == 0 { format!("evt_{at}") } else { format!("evt_{at}_{}", world.events.get()) };
         world.events.set(world.events.get() + 1);
         assert_eq!(world.deliver(&all[*at], &id).await.0, 200);
         world.check_ledger().await;

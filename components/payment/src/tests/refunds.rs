@@ -41,7 +41,8 @@ async fn everything_goes_back_split_over_the_payments_once() {
         world.job("/_jobs/refunds").await;
         world.app.refund_all(booking, "batch cancelled").await.unwrap();
     }
-    let amounts: Vec<_> = world.double.0.borrow().refunds.values().map(|refund| (refund.payment_id.clone(), refund.amount)).collect();
+    let amounts: Vec<_> =
+        world.double.0.borrow().refunds.values().map(|refund| (refund.payment_id.clone(), refund.amount)).collect();
     assert_eq!(amounts.len(), 2);
     assert!(amounts.contains(&("pay_1".into(), 100_000)) && amounts.contains(&("pay_2".into(), 200_000)));
     assert_eq!(world.double.requests("POST /payments"), 2);
@@ -177,11 +178,17 @@ async fn a_payment_that_was_captured_and_refunded_unheard_is_booked_as_both() {
     let order = world.order(booking).await;
     world.double.pay(&order, "pay_1", PaymentStatus::Refunded);
     world.double.0.borrow_mut().payments[0].amount_refunded = 254_200;
-    let refund = serde_json::from_value(json!({ "id": "rfnd_x", "payment_id": "pay_1", "amount": 254_200, "status": "processed" })).unwrap();
+    let refund = serde_json::from_value(
+        json!({ "id": "rfnd_x", "payment_id": "pay_1", "amount": 254_200, "status": "processed" }),
+    )
+    .unwrap();
     world.double.0.borrow_mut().refunds.insert("dashboard".into(), refund);
     world.wait(11 * 60_000);
     world.job("/_jobs/reconcile").await;
-    assert_eq!((world.told("booking", "payment.captured").await.len(), statuses(&world).await), (1, vec!["success".to_owned()]));
+    assert_eq!(
+        (world.told("booking", "payment.captured").await.len(), statuses(&world).await),
+        (1, vec!["success".to_owned()])
+    );
     assert_eq!(world.balance("provider").await, 0);
     world.check_ledger().await;
 }

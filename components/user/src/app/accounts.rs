@@ -126,7 +126,10 @@ impl App {
             if !store::reset_use(tx, &token).await? {
                 return Err(AccountError::BadResetLink);
             }
-            let account = store::account_fetch(tx, id).await?.filter(|account| account.active).ok_or(AccountError::BadResetLink)?;
+            let account = store::account_fetch(tx, id)
+                .await?
+                .filter(|account| account.active)
+                .ok_or(AccountError::BadResetLink)?;
             store::account_set_password(tx, id, &account.password_hash, &hash, now).await?;
             store::account_verify(tx, id, now).await?;
             store::failures_forget(tx, &account.email).await?;

@@ -1,10 +1,6 @@
 //! Logging in and out, and whose session a token is.
 
-use cairn_shared::{
-    DbError,
-    time::MINUTE,
-    validate::Email,
-};
+use cairn_shared::{DbError, time::MINUTE, validate::Email};
 
 use super::{App, seconds_until};
 use crate::{
@@ -50,7 +46,10 @@ impl App {
     /// # Errors
     /// The token cannot be written; there is no such account.
     pub(super) fn log_in(&self, account: Account) -> Result<LoggedIn, AccountError> {
-        let token = self.sessions.issue(self.env.id(), account.id, account.token_version, self.env.now()).map_err(super::failed)?;
+        let token = self
+            .sessions
+            .issue(self.env.id(), account.id, account.token_version, self.env.now())
+            .map_err(super::failed)?;
         Ok(LoggedIn { token, account })
     }
 

@@ -56,7 +56,8 @@ pub struct App {
 impl Component for App {
     const NAME: &'static str = "user";
     const MIGRATIONS: &'static [Migration] = cairn_shared::migrations!["0001_accounts"];
-    const VARIABLES: &'static [&'static str] = &["jwt_secret", "jwt_expire", "node_env", "cairn_admin_email", "cairn_admin_password"];
+    const VARIABLES: &'static [&'static str] =
+        &["jwt_secret", "jwt_expire", "node_env", "cairn_admin_email", "cairn_admin_password"];
 
     fn load(config: Config, db: Db, env: Env) -> Result<Self, String> {
         #[cfg(target_family = "wasm")]
@@ -177,7 +178,8 @@ impl App {
         let issued_at = self.env.now();
         let code = code::draw(cairn_shared::id::random);
         let digest = self.codes.digest(Scope { purpose, subject, issued_at }, &code);
-        store::code_save(tx, purpose, subject, &StoredCode { digest, issued_at, sends }, issued_at.plus(code::VALID)).await?;
+        store::code_save(tx, purpose, subject, &StoredCode { digest, issued_at, sends }, issued_at.plus(code::VALID))
+            .await?;
         Ok(code)
     }
 
@@ -217,8 +219,11 @@ fn first_admin(config: &mut Config) -> Option<(Email, Password)> {
             return None;
         }
     };
-    let email = Email::parse(&email).map_err(|problem| config.problem(format!("variable `cairn_admin_email`: {problem}"))).ok();
-    let password = Password::parse(&password).map_err(|problem| config.problem(format!("variable `cairn_admin_password`: {problem}"))).ok();
+    let email =
+        Email::parse(&email).map_err(|problem| config.problem(format!("variable `cairn_admin_email`: {problem}"))).ok();
+    let password = Password::parse(&password)
+        .map_err(|problem| config.problem(format!("variable `cairn_admin_password`: {problem}")))
+        .ok();
     email.zip(password)
 }
 

@@ -71,7 +71,12 @@ impl App {
         Ok(())
     }
 
-    async fn mail_registration_code(&self, registration: &Registration, code: String, at: Timestamp) -> Result<(), String> {
+    async fn mail_registration_code(
+        &self,
+        registration: &Registration,
+        code: String,
+        at: Timestamp,
+    ) -> Result<(), String> {
         let email = &registration.email;
         let mail = Mail {
             key: format!("registration-code-{email}-{}", at.millis()),
@@ -93,7 +98,8 @@ impl App {
             self.mail_mark(tx, &mail_scope(email)).await?;
             let waiting = store::registration_fetch(tx, email, now).await?;
             let before = store::code_fetch(tx, Purpose::Register, email, now).await?;
-            let Some((registration, before)) = waiting.zip(before).filter(|(_, before)| before.sends < code::SENDS_MAX) else {
+            let Some((registration, before)) = waiting.zip(before).filter(|(_, before)| before.sends < code::SENDS_MAX)
+            else {
                 return Ok(None);
             };
             store::registration_extend(tx, email, now.plus(code::VALID)).await?;

@@ -4,7 +4,10 @@
 //! guessed from the database and is worth nothing anywhere else.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use cairn_shared::{Timestamp, time::{MINUTE, SECOND}};
+use cairn_shared::{
+    Timestamp,
+    time::{MINUTE, SECOND},
+};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 

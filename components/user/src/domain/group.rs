@@ -45,7 +45,8 @@ pub struct Permissions(BTreeSet<String>);
 impl Permissions {
     /// From names; unknown ones are left out.
     pub fn of(names: impl IntoIterator<Item = String>) -> Self {
-        let known = |name: &String| PERMISSIONS.iter().any(|(category, one)| name.split_once('.') == Some((category, one)));
+        let known =
+            |name: &String| PERMISSIONS.iter().any(|(category, one)| name.split_once('.') == Some((category, one)));
         Self(names.into_iter().filter(known).collect())
     }
 

@@ -2,10 +2,7 @@
 //!
 //! Hashing takes tens of milliseconds on purpose and must stay out of transactions.
 
-use argon2::{
-    Argon2, PasswordHash, PasswordHasher, PasswordVerifier,
-    password_hash::SaltString,
-};
+use argon2::{Argon2, PasswordHash, PasswordHasher, PasswordVerifier, password_hash::SaltString};
 
 pub const CHARS_MIN: usize = 6;
 /// Longest password, in bytes: hashing must not become a way to keep us busy.
@@ -15,7 +12,8 @@ pub const BYTES_MAX: usize = 512;
 pub const SALT_BYTES: usize = 16;
 
 /// What no password matches. Checking against it takes as long as checking a real one.
-pub const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+pub const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// A password of acceptable length. It cannot be printed.
 pub struct Password(String);

@@ -162,13 +162,19 @@ mod tests {
         let sessions = sessions();
         let good = sessions.issue(Id::derive(&["s"]), Id::derive(&["a"]), 0, NOW).unwrap();
         let iat = NOW.millis() / 1000;
-        let other_algorithm = signed(&serde_json::json!({ "id": Id::derive(&["a"]), "iat": iat, "exp": iat + 60 }), Algorithm::HS384);
+        let other_algorithm =
+            signed(&serde_json::json!({ "id": Id::derive(&["a"]), "iat": iat, "exp": iat + 60 }), Algorithm::HS384);
         let (head, _) = good.rsplit_once('.').unwrap();
-        let unsigned = format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#), head.split_once('.').unwrap().1);
+        let unsigned =
+            format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#), head.split_once('.').unwrap().1);
         let no_expiry = signed(&serde_json::json!({ "id": Id::derive(&["a"]), "iat": iat }), Algorithm::HS256);
-        let other_secret = Sessions::new("another-secret-another-secret-32", Lifetime::MONTH).issue(Id::derive(&["s"]), Id::derive(&["a"]), 0, NOW).unwrap();
+        let other_secret = Sessions::new("another-secret-another-secret-32", Lifetime::MONTH)
+            .issue(Id::derive(&["s"]), Id::derive(&["a"]), 0, NOW)
+            .unwrap();
         let query = signed(&serde_json::json!({ "id": { "$ne": "" }, "iat": iat, "exp": iat + 60 }), Algorithm::HS256);
-        for token in ["", "a.b.c", head, &other_algorithm, &unsigned, &no_expiry, &other_secret, &query, &"x".repeat(10_000)] {
+        for token in
+            ["", "a.b.c", head, &other_algorithm, &unsigned, &no_expiry, &other_secret, &query, &"x".repeat(10_000)]
+        {
             assert!(sessions.read(token, NOW).is_none(), "{token}");
         }
     }

@@ -11,7 +11,10 @@ use cairn_shared::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{error, view::{AuthUser, Me}};
+use super::{
+    error,
+    view::{AuthUser, Me},
+};
 use crate::{
     app::{App, LoggedIn, Login, NewRegistration, Profile},
     domain::{self, password::Password},
@@ -223,7 +226,8 @@ struct ResetBody {
 
 /// A weak password is 422 here: clients take 400 for a dead link.
 async fn reset_password(app: Rc<App>, Json(body): Json<ResetBody>) -> Result<Response> {
-    let token = body.token.filter(|token| !token.is_empty()).ok_or_else(|| Error::bad_request("This link is not complete"))?;
+    let token =
+        body.token.filter(|token| !token.is_empty()).ok_or_else(|| Error::bad_request("This link is not complete"))?;
     let password = Password::parse(body.password.as_deref().unwrap_or_default());
     let password = password.map_err(|problem| Error::new(422, "WEAK_PASSWORD", problem))?;
     let session = app.password_reset(&token, &password).await.map_err(error)?;
@@ -236,7 +240,8 @@ async fn google(_: Rc<App>) -> Result<Response> {
 
 /// The answer that begins a session: token and user in the body, token in the cookie.
 fn begin(app: &App, session: LoggedIn, mut body: Value) -> Response {
-    let cookie = format!("{SESSION_COOKIE}={}; {}; Max-Age={}", session.token, attributes(app), app.sessions.lifetime.seconds);
+    let cookie =
+        format!("{SESSION_COOKIE}={}; {}; Max-Age={}", session.token, attributes(app), app.sessions.lifetime.seconds);
     body["token"] = session.token.into();
     // An account is plain text and booleans, which are always JSON.
     body["user"] = serde_json::to_value(AuthUser::new(session.account)).unwrap_or_default();

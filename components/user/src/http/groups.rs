@@ -11,7 +11,10 @@ use cairn_shared::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{error, users, view::{GroupDoc, UserDoc}};
+use super::{
+    error, users,
+    view::{GroupDoc, UserDoc},
+};
 use crate::{
     app::{App, GroupChange},
     domain::Permissions,
@@ -47,7 +50,8 @@ impl GroupBody {
     fn parse(self) -> Result<GroupChange> {
         let mut problems = Problems::default();
         let name = self.name.and_then(|name| problems.text("name", Some(&name), 1..=NAME_CHARS_MAX));
-        let description = self.description.and_then(|text| problems.text("description", Some(&text), 0..=DESCRIPTION_CHARS_MAX));
+        let description =
+            self.description.and_then(|text| problems.text("description", Some(&text), 0..=DESCRIPTION_CHARS_MAX));
         if self.permissions.as_ref().is_some_and(|permissions| !permissions.is_object()) {
             problems.add("permissions", "permissions has to be an object");
         }
@@ -88,7 +92,12 @@ async fn create(app: Rc<App>, Admin(_): Admin, Json(body): Json<GroupBody>) -> R
     app.group_create(name, group).await.map(GroupDoc::new).map(Created).map_err(error)
 }
 
-async fn change(app: Rc<App>, Admin(_): Admin, Path(id): Path<Id>, Json(body): Json<GroupBody>) -> Result<Json<GroupDoc>> {
+async fn change(
+    app: Rc<App>,
+    Admin(_): Admin,
+    Path(id): Path<Id>,
+    Json(body): Json<GroupBody>,
+) -> Result<Json<GroupDoc>> {
     if body.name.is_none() && body.description.is_none() && body.permissions.is_none() {
         return Err(Error::bad_request("There is nothing to change: give name, description or permissions"));
     }

@@ -17,16 +17,21 @@ pub fn routes() -> Router<App> {
 fn error(error: AccountError) -> Error {
     const SESSION: &str = "INVALID_CREDENTIALS";
     match error {
-        AccountError::EmailTaken => Error::bad_request("An account with this e-mail address exists already").with("field", "email"),
+        AccountError::EmailTaken => {
+            Error::bad_request("An account with this e-mail address exists already").with("field", "email")
+        }
         AccountError::UsernameTaken => Error::bad_request("This user name is taken").with("field", "username"),
         AccountError::WrongCredentials => Error::new(401, SESSION, "The e-mail address or the password is wrong"),
         AccountError::TooManyFailures(seconds) => {
             let message = "Too many wrong passwords. Please wait a little, or set a new password.";
             Error::new(429, "RATE_LIMIT_EXCEEDED", message).retry_after(seconds)
         }
-        AccountError::BadCode => Error::new(400, "INVALID_CODE", "This code is wrong or has expired. Please ask for a new one."),
+        AccountError::BadCode => {
+            Error::new(400, "INVALID_CODE", "This code is wrong or has expired. Please ask for a new one.")
+        }
         AccountError::TooSoon(seconds) => {
-            let message = format!("A code was sent a moment ago. Please wait {seconds} seconds before asking for another.");
+            let message =
+                format!("A code was sent a moment ago. Please wait {seconds} seconds before asking for another.");
             Error::new(429, "RATE_LIMIT_EXCEEDED", message).retry_after(seconds)
         }
         AccountError::MailUnavailable(cause) => {

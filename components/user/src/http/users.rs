@@ -63,13 +63,25 @@ impl RoleBody {
     }
 }
 
-async fn change_role(app: Rc<App>, Admin(admin): Admin, Path(id): Path<Id>, Json(body): Json<RoleBody>) -> Result<Json<Value>> {
+async fn change_role(
+    app: Rc<App>,
+    Admin(admin): Admin,
+    Path(id): Path<Id>,
+    Json(body): Json<RoleBody>,
+) -> Result<Json<Value>> {
     let account = app.role_change(admin.id, id, body.parse()?).await.map_err(error)?;
     let is_admin = account.role == Role::Admin;
-    Ok(Json(json!({ "_id": account.id, "name": account.name, "email": account.email, "isAdmin": is_admin, "role": account.role })))
+    Ok(Json(
+        json!({ "_id": account.id, "name": account.name, "email": account.email, "isAdmin": is_admin, "role": account.role }),
+    ))
 }
 
-async fn change_role_documented(app: Rc<App>, Admin(admin): Admin, Path(id): Path<Id>, Json(body): Json<RoleBody>) -> Result<Json<Value>> {
+async fn change_role_documented(
+    app: Rc<App>,
+    Admin(admin): Admin,
+    Path(id): Path<Id>,
+    Json(body): Json<RoleBody>,
+) -> Result<Json<Value>> {
     let account = app.role_change(admin.id, id, body.parse()?).await.map_err(error)?;
     Ok(Json(json!({ "message": "The role was changed", "user": UserDoc::new(account) })))
 }
@@ -80,7 +92,12 @@ struct GroupBody {
     group_id: Option<String>,
 }
 
-async fn change_group(app: Rc<App>, Admin(_): Admin, Path(id): Path<Id>, Json(body): Json<GroupBody>) -> Result<Json<Value>> {
+async fn change_group(
+    app: Rc<App>,
+    Admin(_): Admin,
+    Path(id): Path<Id>,
+    Json(body): Json<GroupBody>,
+) -> Result<Json<Value>> {
     let group_id = body.group_id.filter(|id| !id.is_empty());
     let group_id = group_id.map(|id| id.parse::<Id>()).transpose().map_err(|_| error(AccountError::GroupNotFound))?;
     let account = app.group_assign(id, group_id).await.map_err(error)?;

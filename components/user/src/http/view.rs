@@ -80,7 +80,11 @@ pub struct AuthUser {
 impl AuthUser {
     pub fn new(account: Account) -> Self {
         let (person, group, _) = Person::new(account);
-        let group = group.map(|group| SessionGroup { id: group.id, name: group.name, permissions: group.permissions.to_object() });
+        let group = group.map(|group| SessionGroup {
+            id: group.id,
+            name: group.name,
+            permissions: group.permissions.to_object(),
+        });
         Self { person, group }
     }
 }

@@ -98,26 +98,49 @@ pub async fn session_fetch(sql: &impl Sql, id: Id, token_hash: &str) -> Result<O
     row.map(|row| Ok((account(&row)?, row.get("revoked")?))).transpose()
 }
 
-pub async fn session_revoke(sql: &impl Sql, token_hash: &str, expires_at: Timestamp, now: Timestamp) -> Result<(), DbError> {
+pub async fn session_revoke(
+    sql: &impl Sql,
+    token_hash: &str,
+    expires_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), DbError> {
     sql.execute("DELETE FROM revoked_sessions WHERE expires_at <= $1", params![now]).await?;
-    let insert = "INSERT INTO revoked_sessions (token_hash, expires_at) VALUES ($1, $2) ON CONFLICT (token_hash) DO NOTHING";
+    let insert =
+        "INSERT INTO revoked_sessions (token_hash, expires_at) VALUES ($1, $2) ON CONFLICT (token_hash) DO NOTHING";
     sql.execute(insert, params![token_hash, expires_at]).await
 }
 
 pub async fn account_insert(tx: &Tx, account: &Account) -> Result<(), DbError> {
     let insert = "INSERT INTO users (id, name, email, username, password_hash, role, group_id, verified, phone, created_at, updated_at) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-    tx.execute(insert, params![
-        account.id, &account.name, &account.email, &account.username, &account.password_hash, role_text(account.role),
-        account.group.as_ref().map(|group| group.id), account.verified, account.contact.phone.as_ref(),
-        account.created_at, account.updated_at
-    ])
+    tx.execute(
+        insert,
+        params![
+            account.id,
+            &account.name,
+            &account.email,
+            &account.username,
+            &account.password_hash,
+            role_text(account.role),
+            account.group.as_ref().map(|group| group.id),
+            account.verified,
+            account.contact.phone.as_ref(),
+            account.created_at,
+            account.updated_at
+        ],
+    )
     .await
 }
 
 /// Notes a login; replaces the password's hash if the old one is still there.
-pub async fn account_note_login(sql: &impl Sql, id: Id, now: Timestamp, rehashed: Option<(&str, &str)>) -> Result<(), DbError> {
-    sql.execute("UPDATE users SET login_count = login_count + 1, last_login_at = $1 WHERE id = $2", params![now, id]).await?;
+pub async fn account_note_login(
+    sql: &impl Sql,
+    id: Id,
+    now: Timestamp,
+    rehashed: Option<(&str, &str)>,
+) -> Result<(), DbError> {
+    sql.execute("UPDATE users SET login_count = login_count + 1, last_login_at = $1 WHERE id = $2", params![now, id])
+        .await?;
     match rehashed {
         None => Ok(()),
         Some((old, new)) => {
@@ -132,7 +155,13 @@ pub async fn account_verify(tx: &Tx, id: Id, now: Timestamp) -> Result<(), DbErr
 }
 
 /// Sets a new password and ends all sessions. Whether the old hash was still the one expected.
-pub async fn account_set_password(tx: &Tx, id: Id, expected: &str, hash: &str, now: Timestamp) -> Result<bool, DbError> {
+pub async fn account_set_password(
+    tx: &Tx,
+    id: Id,
+    expected: &str,
+    hash: &str,
+    now: Timestamp,
+) -> Result<bool, DbError> {
     let update = "UPDATE users SET password_hash = $1, token_version = token_version + 1, updated_at = $2 \
                   WHERE id = $3 AND password_hash = $4 RETURNING id";
     Ok(tx.query_opt(update, params![hash, now, id, expected]).await?.is_some())
@@ -148,13 +177,29 @@ pub async fn account_set_group(tx: &Tx, id: Id, group_id: Option<Id>, now: Times
     tx.execute("UPDATE users SET group_id = $1, updated_at = $2 WHERE id = $3", params![group_id, now, id]).await
 }
 
-pub async fn account_set_profile(tx: &Tx, id: Id, name: &str, contact: &Contact, now: Timestamp) -> Result<(), DbError> {
+pub async fn account_set_profile(
+    tx: &Tx,
+    id: Id,
+    name: &str,
+    contact: &Contact,
+    now: Timestamp,
+) -> Result<(), DbError> {
     let update = "UPDATE users SET name = $1, phone = $2, address = $3, city = $4, state = $5, zip_code = $6, country = $7, \
                   updated_at = $8 WHERE id = $9";
-    tx.execute(update, params![
-        name, contact.phone.as_ref(), contact.address.as_ref(), contact.city.as_ref(), contact.state.as_ref(),
-        contact.zip_code.as_ref(), contact.country.as_ref(), now, id
-    ])
+    tx.execute(
+        update,
+        params![
+            name,
+            contact.phone.as_ref(),
+            contact.address.as_ref(),
+            contact.city.as_ref(),
+            contact.state.as_ref(),
+            contact.zip_code.as_ref(),
+            contact.country.as_ref(),
+            now,
+            id
+        ],
+    )
     .await
 }
 

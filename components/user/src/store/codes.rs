@@ -23,15 +23,27 @@ pub async fn registration_fetch(sql: &impl Sql, email: &str, now: Timestamp) -> 
 }
 
 /// Keeps a registration until `expires_at`, in place of an earlier one.
-pub async fn registration_save(tx: &Tx, registration: &Registration, expires_at: Timestamp, now: Timestamp) -> Result<(), DbError> {
+pub async fn registration_save(
+    tx: &Tx,
+    registration: &Registration,
+    expires_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), DbError> {
     tx.execute("DELETE FROM pending_registrations WHERE expires_at <= $1", params![now]).await?;
     let upsert = "INSERT INTO pending_registrations (email, name, username, password_hash, phone, expires_at) VALUES ($1, $2, $3, $4, $5, $6) \
                   ON CONFLICT (email) DO UPDATE SET name = excluded.name, username = excluded.username, \
                   password_hash = excluded.password_hash, phone = excluded.phone, expires_at = excluded.expires_at";
-    tx.execute(upsert, params![
-        &registration.email, &registration.name, &registration.username, &registration.password_hash,
-        registration.phone.as_ref(), expires_at
-    ])
+    tx.execute(
+        upsert,
+        params![
+            &registration.email,
+            &registration.name,
+            &registration.username,
+            &registration.password_hash,
+            registration.phone.as_ref(),
+            expires_at
+        ],
+    )
     .await
 }
 
@@ -56,13 +68,24 @@ fn stored(row: &cairn_shared::Row) -> Result<StoredCode, DbError> {
 }
 
 /// The code that waits to be typed, whether or not it is void by wrong tries.
-pub async fn code_fetch(sql: &impl Sql, purpose: Purpose, subject: &str, now: Timestamp) -> Result<Option<StoredCode>, DbError> {
+pub async fn code_fetch(
+    sql: &impl Sql,
+    purpose: Purpose,
+    subject: &str,
+    now: Timestamp,
+) -> Result<Option<StoredCode>, DbError> {
     let select = "SELECT digest, issued_at, sends FROM codes WHERE purpose = $1 AND subject = $2 AND expires_at > $3";
     sql.query_opt(select, params![purpose.as_str(), subject, now]).await?.as_ref().map(stored).transpose()
 }
 
 /// Keeps a code in place of an earlier one.
-pub async fn code_save(tx: &Tx, purpose: Purpose, subject: &str, code: &StoredCode, expires_at: Timestamp) -> Result<(), DbError> {
+pub async fn code_save(
+    tx: &Tx,
+    purpose: Purpose,
+    subject: &str,
+    code: &StoredCode,
+    expires_at: Timestamp,
+) -> Result<(), DbError> {
     tx.execute("DELETE FROM codes WHERE expires_at <= $1", params![code.issued_at]).await?;
     let upsert = "INSERT INTO codes (purpose, subject, digest, issued_at, expires_at, attempts, sends) VALUES ($1, $2, $3, $4, $5, 0, $6) \
                   ON CONFLICT (purpose, subject) DO UPDATE SET digest = excluded.digest, issued_at = excluded.issued_at, \
@@ -72,7 +95,12 @@ pub async fn code_save(tx: &Tx, purpose: Purpose, subject: &str, code: &StoredCo
 
 /// Takes one of the few tries at a code, before anybody looks whether it is right:
 /// tries that come at once cannot be more than those that come in turn.
-pub async fn code_try(sql: &impl Sql, purpose: Purpose, subject: &str, now: Timestamp) -> Result<Option<StoredCode>, DbError> {
+pub async fn code_try(
+    sql: &impl Sql,
+    purpose: Purpose,
+    subject: &str,
+    now: Timestamp,
+) -> Result<Option<StoredCode>, DbError> {
     let update = "UPDATE codes SET attempts = attempts + 1 WHERE purpose = $1 AND subject = $2 AND attempts < $3 AND expires_at > $4 \
                   RETURNING digest, issued_at, sends";
     let values = params![purpose.as_str(), subject, ATTEMPTS_MAX, now];
@@ -88,7 +116,8 @@ pub async fn code_use(tx: &Tx, purpose: Purpose, subject: &str, digest: &str) ->
 /// Notes that something is mailed now. None if it may be; else when the last mail went.
 pub async fn mail_mark(tx: &Tx, scope: &str, now: Timestamp) -> Result<Option<Timestamp>, DbError> {
     tx.execute("DELETE FROM mail_marks WHERE sent_at <= $1", params![now.plus(-RESEND_AFTER)]).await?;
-    let insert = "INSERT INTO mail_marks (scope, sent_at) VALUES ($1, $2) ON CONFLICT (scope) DO NOTHING RETURNING scope";
+    let insert =
+        "INSERT INTO mail_marks (scope, sent_at) VALUES ($1, $2) ON CONFLICT (scope) DO NOTHING RETURNING scope";
     if tx.query_opt(insert, params![scope, now]).await?.is_some() {
         return Ok(None);
     }
@@ -101,7 +130,11 @@ pub async fn mail_mark_delete(tx: &Tx, scope: &str) -> Result<(), DbError> {
 }
 
 /// Wrong passwords since when, within the window.
-pub async fn failures_fetch(sql: &impl Sql, email: &str, after: Timestamp) -> Result<Option<(i64, Timestamp)>, DbError> {
+pub async fn failures_fetch(
+    sql: &impl Sql,
+    email: &str,
+    after: Timestamp,
+) -> Result<Option<(i64, Timestamp)>, DbError> {
     let select = "SELECT failures, since FROM login_failures WHERE email = $1 AND since > $2";
     let row = sql.query_opt(select, params![email, after]).await?;
     row.map(|row| Ok((row.get("failures")?, row.get("since")?))).transpose()

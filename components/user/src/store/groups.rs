@@ -37,7 +37,11 @@ pub async fn group_list(sql: &impl Sql) -> Result<Vec<Group>, DbError> {
 
 pub async fn group_insert(sql: &impl Sql, group: &Group) -> Result<(), DbError> {
     let insert = "INSERT INTO user_groups (id, name, description, permissions, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6)";
-    sql.execute(insert, params![group.id, &group.name, &group.description, permissions(group), group.created_at, group.updated_at]).await
+    sql.execute(
+        insert,
+        params![group.id, &group.name, &group.description, permissions(group), group.created_at, group.updated_at],
+    )
+    .await
 }
 
 pub async fn group_update(tx: &Tx, group: &Group) -> Result<(), DbError> {

@@ -1,6 +1,9 @@
 //! Logging in and out, and who a token is.
 
-use cairn_shared::{Component, Sql, params, time::{DAY, MINUTE}};
+use cairn_shared::{
+    Component, Sql, params,
+    time::{DAY, MINUTE},
+};
 use cairn_user::app::NotAuthenticated;
 use serde_json::json;
 
@@ -49,7 +52,12 @@ async fn a_bcrypt_password_is_accepted_and_stored_as_argon2id_from_then_on() {
     let body = json!({ "email": "ravi@example.org", "password": "old secret" });
     for _ in 0..2 {
         assert_eq!(world.post("/api/auth/login", body.clone()).await.status, 200);
-        let row = world.app.db.query_one("SELECT password_hash, token_version, login_count FROM users WHERE username = 'ravi'", params![]).await.unwrap();
+        let row = world
+            .app
+            .db
+            .query_one("SELECT password_hash, token_version, login_count FROM users WHERE username = 'ravi'", params![])
+            .await
+            .unwrap();
         assert!(row.get::<String>("password_hash").unwrap().starts_with("$argon2id$"));
         assert_eq!(row.get::<i64>("token_version").unwrap(), 0, "a better hash ends no session");
     }
@@ -62,7 +70,11 @@ async fn an_unproven_address_is_proven_by_a_code_once() {
     let login = json!({ "email": "ravi@example.org", "password": "old secret" });
     let answer = world.post("/api/auth/login", login.clone()).await;
     assert_eq!((answer.status, &answer.body["requiresOtp"]), (200, &true.into()));
-    assert!(answer.body["userId"].is_string() && answer.body.get("token").is_none() && answer.header("set-cookie").is_empty());
+    assert!(
+        answer.body["userId"].is_string()
+            && answer.body.get("token").is_none()
+            && answer.header("set-cookie").is_empty()
+    );
     world.post("/api/auth/login", login.clone()).await;
     assert_eq!(world.mails(), 1, "the code that was just mailed stays the one to type");
     let verify = json!({ "email": "ravi@example.org", "otp": world.code() });
@@ -91,7 +103,10 @@ async fn a_code_is_mailed_again_only_while_a_password_login_waits() {
     world.wait(MINUTE);
     assert_eq!(world.post("/api/auth/resend-login-otp", email).await.status, 200);
     assert_eq!(world.mails(), 5, "so many and no more for one password");
-    assert_eq!(world.post("/api/auth/verify-otp", json!({ "email": "ravi@example.org", "otp": world.code() })).await.status, 200);
+    assert_eq!(
+        world.post("/api/auth/verify-otp", json!({ "email": "ravi@example.org", "otp": world.code() })).await.status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -110,7 +125,10 @@ async fn a_login_code_that_cannot_be_mailed_is_no_success() {
 async fn a_session_ends_with_logout_and_the_others_go_on() {
     let world = world().await;
     let first = world.registered("asha").await;
-    let second = world.post("/api/auth/login", json!({ "email": "asha@example.org", "password": "secret of mine" })).await.token();
+    let second = world
+        .post("/api/auth/login", json!({ "email": "asha@example.org", "password": "secret of mine" }))
+        .await
+        .token();
     let answer = world.call(&first, "POST", "/api/auth/logout", json!({})).await;
     let cookie = answer.header("set-cookie");
     assert!(answer.status == 200 && cookie.starts_with("jwt=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0"), "{cookie}");
@@ -129,7 +147,12 @@ async fn a_token_of_the_system_before_is_good_until_the_first_bump() {
     let id = world.app.authenticate(&token).await.unwrap().id;
     let iat = world.now().millis() / 1000;
     let key = jsonwebtoken::EncodingKey::from_secret(crate::world::SECRET.as_bytes());
-    let old = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &json!({ "id": id, "iat": iat, "exp": iat + 600 }), &key).unwrap();
+    let old = jsonwebtoken::encode(
+        &jsonwebtoken::Header::default(),
+        &json!({ "id": id, "iat": iat, "exp": iat + 600 }),
+        &key,
+    )
+    .unwrap();
     assert!(world.app.authenticate(&old).await.is_ok());
     let change = json!({ "currentPassword": "secret of mine", "newPassword": "another secret" });
     let changed = world.call(&token, "PUT", "/api/auth/updatepassword", change).await;
@@ -140,7 +163,13 @@ async fn a_token_of_the_system_before_is_good_until_the_first_bump() {
     assert!(world.app.authenticate(&changed.token()).await.is_ok());
     world.app.db.execute("UPDATE users SET active = 0 WHERE id = $1", params![id]).await.unwrap();
     assert!(matches!(world.app.authenticate(&changed.token()).await, Err(NotAuthenticated::NoAccount)));
-    assert_eq!(world.post("/api/auth/login", json!({ "email": "asha@example.org", "password": "another secret" })).await.status, 401);
+    assert_eq!(
+        world
+            .post("/api/auth/login", json!({ "email": "asha@example.org", "password": "another secret" }))
+            .await
+            .status,
+        401
+    );
 }
 
 #[tokio::test]
@@ -151,9 +180,16 @@ async fn a_password_is_changed_by_who_knows_the_old_one() {
     assert_eq!(put(json!({ "currentPassword": "wrong", "newPassword": "another secret" })).await, 401);
     assert_eq!(put(json!({ "currentPassword": "secret of mine", "newPassword": "short" })).await, 400);
     assert_eq!(put(json!({ "password": "another secret" })).await, 400);
-    let profile = json!({ "name": "Asha R", "password": "stolen secret", "email": "asha@example.org", "address": "Hill Road" });
+    let profile =
+        json!({ "name": "Asha R", "password": "stolen secret", "email": "asha@example.org", "address": "Hill Road" });
     assert_eq!(world.call(&token, "PUT", "/api/auth/profile", profile).await.body["address"], "Hill Road");
-    assert_eq!(world.post("/api/auth/login", json!({ "email": "asha@example.org", "password": "secret of mine" })).await.status, 200);
+    assert_eq!(
+        world
+            .post("/api/auth/login", json!({ "email": "asha@example.org", "password": "secret of mine" }))
+            .await
+            .status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -162,10 +198,18 @@ async fn a_reset_link_works_once_ends_sessions_and_proves_the_address() {
     world.moved("ravi", "old secret", false).await;
     let id = cairn_user::store::account_fetch_by_email(&world.app.db, "ravi@example.org").await.unwrap().unwrap().id;
     let link = world.app.reset_issue(id).await.unwrap();
-    let reset = async |token: &str, password: &str| world.post("/api/auth/reset-password", json!({ "token": token, "password": password })).await;
+    let reset = async |token: &str, password: &str| {
+        world.post("/api/auth/reset-password", json!({ "token": token, "password": password })).await
+    };
     assert_eq!(reset(&link, "short").await.status, 422);
     assert_eq!(reset("nonsense", "another secret").await.status, 400);
-    assert_eq!(world.post("/api/auth/reset-password", json!({ "token": { "$gt": "" }, "password": "another secret" })).await.status, 400);
+    assert_eq!(
+        world
+            .post("/api/auth/reset-password", json!({ "token": { "$gt": "" }, "password": "another secret" }))
+            .await
+            .status,
+        400
+    );
     let answer = reset(&link, "another secret").await;
     assert_eq!((answer.status, &answer.body["user"]["isVerified"]), (200, &true.into()));
     assert!(world.app.authenticate(&answer.token()).await.is_ok());

@@ -22,12 +22,20 @@ async fn a_code_by_mail_turns_a_form_into_an_account_with_a_session() {
     assert_eq!(answer.status, 200, "{}", answer.body);
     let user = &answer.body["user"];
     assert_eq!((&user["role"], &user["isAdmin"], &user["isVerified"]), (&"user".into(), &false.into(), &true.into()));
-    assert_eq!((&user["username"], &user["phone"], &user["group"]), (&"asha".into(), &"+919800000001".into(), &Value::Null));
+    assert_eq!(
+        (&user["username"], &user["phone"], &user["group"]),
+        (&"asha".into(), &"+919800000001".into(), &Value::Null)
+    );
     assert_eq!(user["createdAt"], "2026-11-22T06:00:00.000Z");
     assert!(user.get("address").is_none() && user.get("password").is_none());
     let cookie = answer.header("set-cookie");
     assert!(cookie.starts_with(&format!("jwt={}; ", answer.token())), "{cookie}");
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax") && cookie.contains("Max-Age=2592000") && cookie.contains("Path=/"));
+    assert!(
+        cookie.contains("HttpOnly")
+            && cookie.contains("SameSite=Lax")
+            && cookie.contains("Max-Age=2592000")
+            && cookie.contains("Path=/")
+    );
     let welcome = matches!(&world.post.mails.borrow().last().unwrap().message, Message::Welcome { username } if username == "asha");
     assert!(welcome);
     assert_eq!(world.count("outbox").await, 2, "the admin and Asha");
@@ -51,12 +59,18 @@ async fn five_wrong_codes_void_the_right_one_and_a_new_one_works() {
     let right = world.code();
     let wrong = if right == "000000" { "000001" } else { "000000" };
     for _ in 0..5 {
-        assert_eq!(world.post("/api/auth/verify-register-otp", json!({ "email": EMAIL, "otp": wrong })).await.status, 400);
+        assert_eq!(
+            world.post("/api/auth/verify-register-otp", json!({ "email": EMAIL, "otp": wrong })).await.status,
+            400
+        );
     }
     assert_eq!(world.post("/api/auth/verify-register-otp", json!({ "email": EMAIL, "otp": right })).await.status, 400);
     world.wait(MINUTE);
     assert_eq!(world.post("/api/auth/resend-register-otp", json!({ "email": EMAIL })).await.status, 200);
-    assert_eq!(world.post("/api/auth/verify-register-otp", json!({ "email": EMAIL, "otp": world.code() })).await.status, 200);
+    assert_eq!(
+        world.post("/api/auth/verify-register-otp", json!({ "email": EMAIL, "otp": world.code() })).await.status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -67,7 +81,10 @@ async fn a_code_expires_after_ten_minutes_and_a_new_registration_is_possible() {
     let late = world.post("/api/auth/verify-register-otp", json!({ "email": EMAIL, "otp": world.code() })).await;
     assert_eq!(late.status, 400);
     assert_eq!(world.post("/api/auth/register", form()).await.status, 201);
-    assert_eq!(world.post("/api/auth/verify-register-otp", json!({ "email": EMAIL, "otp": world.code() })).await.status, 200);
+    assert_eq!(
+        world.post("/api/auth/verify-register-otp", json!({ "email": EMAIL, "otp": world.code() })).await.status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -90,7 +107,10 @@ async fn mails_go_out_a_minute_apart_whether_or_not_somebody_is_known() {
     assert_eq!(world.post("/api/auth/register", form()).await.status, 201);
     assert_eq!(world.mails(), 2);
     if old != world.code() {
-        assert_eq!(world.post("/api/auth/verify-register-otp", json!({ "email": EMAIL, "otp": old })).await.status, 400);
+        assert_eq!(
+            world.post("/api/auth/verify-register-otp", json!({ "email": EMAIL, "otp": old })).await.status,
+            400
+        );
     }
 }
 
@@ -110,7 +130,10 @@ async fn a_mail_that_cannot_be_queued_leaves_nothing_that_blocks_another_try() {
     assert_eq!(world.post("/api/auth/resend-register-otp", json!({ "email": EMAIL })).await.status, 503);
     world.post.closed.set(false);
     assert_eq!(world.post("/api/auth/resend-register-otp", json!({ "email": EMAIL })).await.status, 200);
-    assert_eq!(world.post("/api/auth/verify-register-otp", json!({ "email": EMAIL, "otp": world.code() })).await.status, 200);
+    assert_eq!(
+        world.post("/api/auth/verify-register-otp", json!({ "email": EMAIL, "otp": world.code() })).await.status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -127,7 +150,10 @@ async fn a_taken_address_or_name_is_refused_also_when_it_was_taken_meanwhile() {
     let first = world.code();
     world.post("/api/auth/register", two("b@example.org")).await;
     let second = world.code();
-    assert_eq!(world.post("/api/auth/verify-register-otp", json!({ "email": "a@example.org", "otp": first })).await.status, 200);
+    assert_eq!(
+        world.post("/api/auth/verify-register-otp", json!({ "email": "a@example.org", "otp": first })).await.status,
+        200
+    );
     let late = world.post("/api/auth/verify-register-otp", json!({ "email": "b@example.org", "otp": second })).await;
     assert_eq!((late.status, &late.body["field"]), (400, &"username".into()));
 }
@@ -135,7 +161,9 @@ async fn a_taken_address_or_name_is_refused_also_when_it_was_taken_meanwhile() {
 #[tokio::test]
 async fn all_that_is_wrong_with_a_form_is_told_at_once() {
     let world = world().await;
-    let answer = world.post("/api/auth/register", json!({ "email": "x", "password": "12345", "username": "ab", "phone": "abc" })).await;
+    let answer = world
+        .post("/api/auth/register", json!({ "email": "x", "password": "12345", "username": "ab", "phone": "abc" }))
+        .await;
     assert_eq!(answer.status, 400);
     for field in ["email", "password", "username", "phone", "name"] {
         assert!(answer.body["errors"][field]["message"].is_string(), "{field}: {}", answer.body);
@@ -149,7 +177,12 @@ async fn neither_code_nor_password_is_in_the_database() {
     let world = world().await;
     world.post("/api/auth/register", form()).await;
     use cairn_shared::{Sql, params};
-    let row = world.app.db.query_one("SELECT p.password_hash, c.digest FROM pending_registrations p, codes c", params![]).await.unwrap();
+    let row = world
+        .app
+        .db
+        .query_one("SELECT p.password_hash, c.digest FROM pending_registrations p, codes c", params![])
+        .await
+        .unwrap();
     let (hash, digest): (String, String) = (row.get("password_hash").unwrap(), row.get("digest").unwrap());
     assert!(hash.starts_with("$argon2id$") && !hash.contains("secret of mine"));
     assert!(!digest.contains(&world.code()));
@@ -158,7 +191,8 @@ async fn neither_code_nor_password_is_in_the_database() {
 #[tokio::test]
 async fn a_service_without_a_good_secret_does_not_start() {
     assert!(refusal(&[]).await.contains("JWT_SECRET"));
-    let problems = refusal(&[("jwt_secret", "short"), ("jwt_expire", "soon"), ("cairn_admin_email", "a@example.org")]).await;
+    let problems =
+        refusal(&[("jwt_secret", "short"), ("jwt_expire", "soon"), ("cairn_admin_email", "a@example.org")]).await;
     for part in ["jwt_secret", "jwt_expire", "cairn_admin_password"] {
         assert!(problems.contains(part), "{part}: {problems}");
     }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::world::{World, world};
 
 async fn group(world: &World, admin: &str, name: &str, permissions: Value) -> String {
-    let answer = world.call(admin, "POST", "/api/user-groups", json!({ "name": name, "permissions": permissions })).await;
+    let answer =
+        world.call(admin, "POST", "/api/user-groups", json!({ "name": name, "permissions": permissions })).await;
     assert_eq!(answer.status, 201, "{}", answer.body);
     answer.body["_id"].as_str().unwrap().to_owned()
 }
@@ -70,7 +71,10 @@ async fn groups_are_kept_by_admins() {
     assert_eq!((twice.status, &twice.body["field"]), (400, &"name".into()));
     assert_eq!(world.call(&admin, "PUT", &path, json!({})).await.status, 400);
     let changed = world.call(&admin, "PUT", &path, json!({ "permissions": { "stats": { "sales": true } } })).await;
-    assert_eq!((&changed.body["permissions"]["stats"]["treks"], &changed.body["permissions"]["stats"]["sales"]), (&false.into(), &true.into()));
+    assert_eq!(
+        (&changed.body["permissions"]["stats"]["treks"], &changed.body["permissions"]["stats"]["sales"]),
+        (&false.into(), &true.into())
+    );
     let user = id_of(&world, &asha).await;
     world.call(&admin, "PUT", &format!("/api/users/{user}/group"), json!({ "groupId": id })).await;
     assert_eq!(world.call(&admin, "GET", &format!("{path}/users"), json!({})).await.body[0]["_id"], user.as_str());
@@ -89,8 +93,12 @@ async fn an_address_is_not_changed_by_a_form() {
     let put = async |body| world.call(&asha, "PUT", "/api/auth/updatedetails", body).await;
     assert_eq!(put(json!({ "email": "ravi@example.org" })).await.status, 400);
     assert_eq!(put(json!({ "email": "new@example.org" })).await.body["field"], "email");
-    let answer = put(json!({ "email": "ASHA@example.org", "phone": "+91 98000 00001", "city": "Pune", "name": "" })).await;
-    assert_eq!((answer.status, &answer.body["phone"], &answer.body["name"]), (200, &"+919800000001".into(), &"asha".into()));
+    let answer =
+        put(json!({ "email": "ASHA@example.org", "phone": "+91 98000 00001", "city": "Pune", "name": "" })).await;
+    assert_eq!(
+        (answer.status, &answer.body["phone"], &answer.body["name"]),
+        (200, &"+919800000001".into(), &"asha".into())
+    );
     let cleared = put(json!({ "city": "", "phone": "" })).await;
     assert!(cleared.body.get("city").is_none() && cleared.body.get("phone").is_none());
 }

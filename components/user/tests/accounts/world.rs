@@ -60,7 +60,8 @@ pub async fn world() -> World {
     let env = Env::new("user", Rc::new(move || clock.get()), Rc::new(Unreachable));
     let post = Rc::new(Post::default());
     let config = [("jwt_secret", SECRET), ("cairn_admin_email", ADMIN.0), ("cairn_admin_password", ADMIN.1)];
-    let app = App::new(Config::of(&config), Db::open_memory().await.unwrap(), env, Box::new(Links(post.clone()))).unwrap();
+    let app =
+        App::new(Config::of(&config), Db::open_memory().await.unwrap(), env, Box::new(Links(post.clone()))).unwrap();
     component::prepare(&app).await.unwrap();
     World { app: Rc::new(app), post, router: component::router::<App>(), now }
 }
@@ -147,7 +148,8 @@ impl World {
         let email = format!("{name}@example.org");
         let form = serde_json::json!({ "username": name, "name": name, "email": email, "password": "secret of mine", "phone": "" });
         assert_eq!(self.post("/api/auth/register", form).await.status, 201);
-        let answer = self.post("/api/auth/verify-register-otp", serde_json::json!({ "email": email, "otp": self.code() })).await;
+        let answer =
+            self.post("/api/auth/verify-register-otp", serde_json::json!({ "email": email, "otp": self.code() })).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.token()
     }

@@ -39,26 +39,16 @@ pub(super) fn answer(shared: &Shared, call: &Call, segments: &[&str]) -> Reply {
             Some(query) => delete_found(shared, &Query::parse(query)),
             None => problem(StatusCode::BAD_REQUEST, "no search query"),
         },
-        (&Method::GET, ["message", id]) => {
-            with_message(shared, id, |mail| respond(StatusCode::OK, &full(mail)))
+        (&Method::GET, ["message", id]) => with_message(shared, id, |mail| respond(StatusCode::OK, &full(mail))),
+        (&Method::GET, ["message", id, "raw"]) => {
+            with_message(shared, id, |mail| content(StatusCode::OK, "text/plain; charset=utf-8", mail.raw.clone()))
         }
-        (&Method::GET, ["message", id, "raw"]) => with_message(shared, id, |mail| {
-            content(
-                StatusCode::OK,
-                "text/plain; charset=utf-8",
-                mail.raw.clone(),
-            )
-        }),
-        (&Method::GET, ["message", id, "part", part_id]) => with_message(shared, id, |mail| {
-            match mail
-                .attachments
-                .iter()
-                .find(|part| part.part_id == *part_id)
-            {
+        (&Method::GET, ["message", id, "part", part_id]) => {
+            with_message(shared, id, |mail| match mail.attachments.iter().find(|part| part.part_id == *part_id) {
                 Some(part) => content(StatusCode::OK, &part.media_type, part.content.clone()),
                 None => problem(StatusCode::NOT_FOUND, "part not found"),
-            }
-        }),
+            })
+        }
         _ => problem(StatusCode::NOT_FOUND, "404 page not found"),
     }
 }
@@ -108,25 +98,12 @@ fn problem(status: StatusCode, text: &str) -> Reply {
 }
 
 fn list(shared: &Shared, call: &Call, query: Option<&Query>) -> Reply {
-    let number = |name| {
-        call.query(name)
-            .and_then(|value| value.parse::<usize>().ok())
-    };
-    let (start, limit) = (
-        number("start").unwrap_or(0),
-        number("limit").unwrap_or(PAGE_MESSAGES),
-    );
+    let number = |name| call.query(name).and_then(|value| value.parse::<usize>().ok());
+    let (start, limit) = (number("start").unwrap_or(0), number("limit").unwrap_or(PAGE_MESSAGES));
     let store = shared.store();
-    let found: Vec<&Entry> = store
-        .newest_first()
-        .filter(|entry| query.is_none_or(|query| query.matches(entry)))
-        .collect();
-    let messages: Vec<Value> = found
-        .iter()
-        .skip(start)
-        .take(limit)
-        .map(|entry| summary(entry))
-        .collect();
+    let found: Vec<&Entry> =
+        store.newest_first().filter(|entry| query.is_none_or(|query| query.matches(entry))).collect();
+    let messages: Vec<Value> = found.iter().skip(start).take(limit).map(|entry| summary(entry)).collect();
     let unread = found.iter().filter(|entry| !entry.read).count();
     respond(
         StatusCode::OK,
@@ -144,17 +121,12 @@ fn list(shared: &Shared, call: &Call, query: Option<&Query>) -> Reply {
 }
 
 fn delete_chosen(shared: &Shared, call: &Call) -> Reply {
-    let chosen = if call.body.is_empty() {
-        Ok(Chosen::default())
-    } else {
-        serde_json::from_slice::<Chosen>(&call.body)
-    };
+    let chosen =
+        if call.body.is_empty() { Ok(Chosen::default()) } else { serde_json::from_slice::<Chosen>(&call.body) };
     match chosen {
         Err(error) => problem(StatusCode::BAD_REQUEST, &error.to_string()),
         Ok(Chosen { ids }) => {
-            shared
-                .store()
-                .remove(|mail| ids.is_empty() || ids.contains(&mail.id));
+            shared.store().remove(|mail| ids.is_empty() || ids.contains(&mail.id));
             ok()
         }
     }
@@ -162,11 +134,8 @@ fn delete_chosen(shared: &Shared, call: &Call) -> Reply {
 
 fn delete_found(shared: &Shared, query: &Query) -> Reply {
     let mut store = shared.store();
-    let ids: std::collections::HashSet<String> = store
-        .oldest_first()
-        .filter(|entry| query.matches(entry))
-        .map(|entry| entry.message.id.clone())
-        .collect();
+    let ids: std::collections::HashSet<String> =
+        store.oldest_first().filter(|entry| query.matches(entry)).map(|entry| entry.message.id.clone()).collect();
     store.remove(|mail| ids.contains(&mail.id));
     ok()
 }
@@ -208,10 +177,8 @@ fn summary(entry: &Entry) -> Value {
 }
 
 fn full(mail: &Message) -> Value {
-    let is_inline =
-        |part: &&Attachment| !part.content_id.is_empty() && part.media_type.starts_with("image/");
-    let (inline, attached): (Vec<&Attachment>, Vec<&Attachment>) =
-        mail.attachments.iter().partition(is_inline);
+    let is_inline = |part: &&Attachment| !part.content_id.is_empty() && part.media_type.starts_with("image/");
+    let (inline, attached): (Vec<&Attachment>, Vec<&Attachment>) = mail.attachments.iter().partition(is_inline);
     json!({
         "ID": mail.id,
         "MessageID": mail.message_id,
@@ -256,7 +223,5 @@ fn addresses(list: &[Address]) -> Vec<Value> {
 
 /// RFC 3339 in UTC.
 pub(super) fn instant(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms)
-        .unwrap_or_default()
-        .to_string()
+    jiff::Timestamp::from_millisecond(ms).unwrap_or_default().to_string()
 }

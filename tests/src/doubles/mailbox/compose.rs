@@ -77,10 +77,7 @@ pub(super) enum Unsendable {
     #[error("header {0:?} must be one line of printable ASCII")]
     Header(String),
     #[error("attachment {name:?} is not base64: {cause}")]
-    Attachment {
-        name: String,
-        cause: base64::DecodeError,
-    },
+    Attachment { name: String, cause: base64::DecodeError },
     #[error("the mail could not be written: {0}")]
     Write(#[from] std::io::Error),
 }
@@ -88,14 +85,8 @@ pub(super) enum Unsendable {
 /// Makes a mail of a request.
 pub(super) fn compose(body: &[u8]) -> Result<Message, Unsendable> {
     let ask: Ask = serde_json::from_slice(body)?;
-    let envelope = Envelope {
-        from: ask.from.email.clone(),
-        to: recipients(&ask)?,
-    };
-    let mut mail = MessageBuilder::new()
-        .from(one(&ask.from))
-        .to(list(&ask.to))
-        .subject(ask.subject.as_str());
+    let envelope = Envelope { from: ask.from.email.clone(), to: recipients(&ask)? };
+    let mut mail = MessageBuilder::new().from(one(&ask.from)).to(list(&ask.to)).subject(ask.subject.as_str());
     if !ask.cc.is_empty() {
         mail = mail.cc(list(&ask.cc));
     }
@@ -115,15 +106,8 @@ pub(super) fn compose(body: &[u8]) -> Result<Message, Unsendable> {
     for file in &ask.attachments {
         let content = BASE64
             .decode(&file.content)
-            .map_err(|cause| Unsendable::Attachment {
-                name: file.file_name.clone(),
-                cause,
-            })?;
-        let media_type = if file.media_type.is_empty() {
-            "application/octet-stream"
-        } else {
-            &file.media_type
-        };
+            .map_err(|cause| Unsendable::Attachment { name: file.file_name.clone(), cause })?;
+        let media_type = if file.media_type.is_empty() { "application/octet-stream" } else { &file.media_type };
         mail = if file.content_id.is_empty() {
             mail.attachment(media_type, file.file_name.as_str(), content)
         } else {
@@ -141,9 +125,8 @@ fn recipients(ask: &Ask) -> Result<Vec<String>, Unsendable> {
         return Err(Unsendable::Recipients);
     }
     let known = all.iter().chain(std::iter::once(&ask.from.email));
-    let broken = |address: &&String| {
-        !address.contains('@') || address.contains(|c: char| c.is_whitespace() || c.is_control())
-    };
+    let broken =
+        |address: &&String| !address.contains('@') || address.contains(|c: char| c.is_whitespace() || c.is_control());
     match known.into_iter().find(broken) {
         Some(address) => Err(Unsendable::Address(address.clone())),
         None => Ok(all),

@@ -81,18 +81,13 @@ impl Message {
         for recipient in &envelope.to {
             let mut named = to.iter().chain(&cc).chain(&bcc);
             if !named.any(|known| known.address.eq_ignore_ascii_case(recipient)) {
-                bcc.push(Address {
-                    name: String::new(),
-                    address: recipient.clone(),
-                });
+                bcc.push(Address { name: String::new(), address: recipient.clone() });
             }
         }
         Self {
             id,
             received_ms,
-            date_ms: parsed
-                .date()
-                .map(|date| date.to_timestamp().saturating_mul(1000)),
+            date_ms: parsed.date().map(|date| date.to_timestamp().saturating_mul(1000)),
             message_id: parsed.message_id().unwrap_or_default().to_owned(),
             from: addresses(parsed.from()).into_iter().next(),
             to,
@@ -145,9 +140,7 @@ impl Message {
 
     /// The attachment of that file name.
     pub fn attachment(&self, file_name: &str) -> Option<&Attachment> {
-        self.attachments
-            .iter()
-            .find(|attachment| attachment.file_name == file_name)
+        self.attachments.iter().find(|attachment| attachment.file_name == file_name)
     }
 
     /// The mail as it came over the wire, without dot-stuffing.
@@ -157,8 +150,7 @@ impl Message {
 
     /// Whether it went to that address, openly or not.
     pub fn is_to(&self, address: &str) -> bool {
-        self.recipients()
-            .any(|known| known.address.eq_ignore_ascii_case(address))
+        self.recipients().any(|known| known.address.eq_ignore_ascii_case(address))
     }
 
     pub(super) fn recipients(&self) -> impl Iterator<Item = &Address> {
@@ -187,10 +179,7 @@ fn addresses(field: Option<&mail_parser::Address<'_>>) -> Vec<Address> {
     field
         .into_iter()
         .flat_map(|addresses| addresses.iter())
-        .map(|addr| Address {
-            name: text(addr.name()),
-            address: text(addr.address()),
-        })
+        .map(|addr| Address { name: text(addr.name()), address: text(addr.address()) })
         .collect()
 }
 
@@ -200,13 +189,8 @@ fn attachments(parsed: &mail_parser::Message<'_>) -> Vec<Attachment> {
         let Some(part) = parsed.part(*part_id) else {
             continue;
         };
-        let media_type = part.content_type().map(|kind| {
-            format!(
-                "{}/{}",
-                kind.ctype(),
-                kind.subtype().unwrap_or("octet-stream")
-            )
-        });
+        let media_type =
+            part.content_type().map(|kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or("octet-stream")));
         found.push(Attachment {
             part_id: part_id.to_string(),
             file_name: part.attachment_name().unwrap_or_default().to_owned(),

@@ -35,9 +35,7 @@ const CONNECTIONS_MAX: usize = 128;
 
 /// A mail that was waited for did not come.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "no new mail to {to} with {subject:?} in its subject within {timeout:?}; there are: {there:?}"
-)]
+#[error("no new mail to {to} with {subject:?} in its subject within {timeout:?}; there are: {there:?}")]
 pub struct NoSuchMail {
     /// The recipient that was asked for.
     pub to: String,
@@ -63,10 +61,7 @@ impl Mailbox {
     /// # Errors
     /// One of the addresses cannot be listened on.
     pub async fn start(smtp_listen: &str, http_listen: &str) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
-            store: Mutex::default(),
-            arrived: Notify::new(),
-        });
+        let shared = Arc::new(Shared { store: Mutex::default(), arrived: Notify::new() });
         let receiving = Arc::clone(&shared);
         let smtp = super::http::accept(smtp_listen, CONNECTIONS_MAX, move |stream| {
             smtp::converse(Arc::clone(&receiving), stream)
@@ -117,31 +112,22 @@ impl Mailbox {
                 arrived.await;
             }
         };
-        tokio::time::timeout(timeout, arrival)
-            .await
-            .map_err(|_elapsed| NoSuchMail {
-                to: to.to_owned(),
-                subject: subject_contains.to_owned(),
-                timeout,
-                there: self.messages().iter().map(|mail| headline(mail)).collect(),
-            })
+        tokio::time::timeout(timeout, arrival).await.map_err(|_elapsed| NoSuchMail {
+            to: to.to_owned(),
+            subject: subject_contains.to_owned(),
+            timeout,
+            there: self.messages().iter().map(|mail| headline(mail)).collect(),
+        })
     }
 
     /// All mails, oldest first.
     pub fn messages(&self) -> Vec<Arc<Message>> {
-        self.shared
-            .store()
-            .oldest_first()
-            .map(|entry| Arc::clone(&entry.message))
-            .collect()
+        self.shared.store().oldest_first().map(|entry| Arc::clone(&entry.message)).collect()
     }
 
     /// All mails to an address, oldest first.
     pub fn messages_to(&self, address: &str) -> Vec<Arc<Message>> {
-        self.messages()
-            .into_iter()
-            .filter(|mail| mail.is_to(address))
-            .collect()
+        self.messages().into_iter().filter(|mail| mail.is_to(address)).collect()
     }
 
     /// Deletes all mails.
@@ -156,10 +142,7 @@ impl Mailbox {
 }
 
 fn headline(mail: &Message) -> String {
-    let to: Vec<&str> = mail
-        .recipients()
-        .map(|address| address.address.as_str())
-        .collect();
+    let to: Vec<&str> = mail.recipients().map(|address| address.address.as_str()).collect();
     format!("{}: {}", to.join(", "), mail.subject)
 }
 
@@ -188,13 +171,8 @@ fn route(shared: &Shared, call: &Call) -> Answer {
         (_, ["_ctl", rest @ ..]) => api::control(shared, call, rest),
         (&Method::GET, []) => page::list(shared),
         (&Method::GET, ["view", id]) => page::view(shared, id),
-        (&Method::GET, ["livez" | "readyz"]) => {
-            content(StatusCode::OK, "text/plain", Bytes::from_static(b"ok"))
-        }
-        _ => html(
-            StatusCode::NOT_FOUND,
-            "<!doctype html><title>Not found</title><h1>Not found</h1>".to_owned(),
-        ),
+        (&Method::GET, ["livez" | "readyz"]) => content(StatusCode::OK, "text/plain", Bytes::from_static(b"ok")),
+        _ => html(StatusCode::NOT_FOUND, "<!doctype html><title>Not found</title><h1>Not found</h1>".to_owned()),
     };
     Answer::Send(response)
 }

@@ -21,11 +21,7 @@ pre{background:#f3f3f3;padding:1rem;white-space:pre-wrap}iframe{width:100%;heigh
 /// `GET /`.
 pub(super) fn list(shared: &Shared) -> Response<Full<Bytes>> {
     let store = shared.store();
-    let rows: String = store
-        .newest_first()
-        .take(MAILS_SHOWN_MAX)
-        .map(row)
-        .collect();
+    let rows: String = store.newest_first().take(MAILS_SHOWN_MAX).map(row).collect();
     let body = format!(
         "<h1>Mails ({})</h1><table><tr><th>To</th><th>Subject</th><th>Received</th></tr>{rows}</table>",
         store.len()
@@ -41,11 +37,7 @@ fn row(entry: &Entry) -> String {
         class = if entry.read { "read" } else { "unread" },
         to = recipients.join(", "),
         id = escape(&mail.id),
-        subject = escape(if mail.subject.is_empty() {
-            "(no subject)"
-        } else {
-            &mail.subject
-        }),
+        subject = escape(if mail.subject.is_empty() { "(no subject)" } else { &mail.subject }),
         received = instant(mail.received_ms),
     )
 }
@@ -57,21 +49,13 @@ pub(super) fn view(shared: &Shared, id: &str) -> Response<Full<Bytes>> {
             entry.read = true;
             page(StatusCode::OK, "Mail", &mail_body(&entry.message))
         }
-        None => page(
-            StatusCode::NOT_FOUND,
-            "Unknown mail",
-            "<h1>Unknown mail</h1><p><a href=\"/\">All mails</a></p>",
-        ),
+        None => page(StatusCode::NOT_FOUND, "Unknown mail", "<h1>Unknown mail</h1><p><a href=\"/\">All mails</a></p>"),
     }
 }
 
 fn mail_body(mail: &Message) -> String {
     let list = |addresses: &[Address]| {
-        addresses
-            .iter()
-            .map(|address| escape(&address.to_string()))
-            .collect::<Vec<_>>()
-            .join(", ")
+        addresses.iter().map(|address| escape(&address.to_string())).collect::<Vec<_>>().join(", ")
     };
     let files: String = mail
         .attachments
@@ -91,10 +75,7 @@ fn mail_body(mail: &Message) -> String {
     let html_part = if mail.html.is_empty() {
         String::new()
     } else {
-        format!(
-            "<h2>HTML</h2><iframe sandbox srcdoc=\"{}\"></iframe>",
-            escape(&mail.html)
-        )
+        format!("<h2>HTML</h2><iframe sandbox srcdoc=\"{}\"></iframe>", escape(&mail.html))
     };
     format!(
         "<p><a href=\"/\">All mails</a> · <a href=\"/api/v1/message/{id}/raw\">raw</a></p><h1>{subject}</h1>\

@@ -35,19 +35,11 @@ pub(super) struct Query(Vec<Term>);
 
 impl Query {
     pub fn parse(query: &str) -> Self {
-        Self(
-            words(query)
-                .into_iter()
-                .take(TERMS_MAX)
-                .map(|word| Term::parse(&word))
-                .collect(),
-        )
+        Self(words(query).into_iter().take(TERMS_MAX).map(|word| Term::parse(&word)).collect())
     }
 
     pub fn matches(&self, entry: &Entry) -> bool {
-        self.0
-            .iter()
-            .all(|term| term.matches(entry) != term.negated)
+        self.0.iter().all(|term| term.matches(entry) != term.negated)
     }
 }
 
@@ -89,11 +81,7 @@ impl Term {
             Some(("has", text)) => (Field::Has, text),
             _ => (Field::Anywhere, word.as_str()),
         };
-        Self {
-            field,
-            text: text.to_owned(),
-            negated,
-        }
+        Self { field, text: text.to_owned(), negated }
     }
 
     fn matches(&self, entry: &Entry) -> bool {
@@ -106,9 +94,7 @@ impl Term {
             Field::To => any(&mail.to),
             Field::Cc => any(&mail.cc),
             Field::Bcc => any(&mail.bcc),
-            Field::Addressed => {
-                from() || mail.recipients().any(|address| text(&address.to_string()))
-            }
+            Field::Addressed => from() || mail.recipients().any(|address| text(&address.to_string())),
             Field::Subject => text(&mail.subject),
             Field::MessageId => text(&mail.message_id),
             Field::Is => match self.text.as_str() {
@@ -122,10 +108,7 @@ impl Term {
                     || text(&mail.text)
                     || from()
                     || mail.recipients().any(|address| text(&address.to_string()))
-                    || mail
-                        .attachments
-                        .iter()
-                        .any(|attachment| text(&attachment.file_name))
+                    || mail.attachments.iter().any(|attachment| text(&attachment.file_name))
             }
         }
     }

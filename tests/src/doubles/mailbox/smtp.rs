@@ -25,12 +25,7 @@ pub(super) async fn converse(shared: Arc<Shared>, stream: TcpStream) {
     if shared.store().faults.refuse {
         return;
     }
-    let mut session = Session {
-        shared,
-        stream: BufStream::new(stream),
-        envelope: None,
-        greeted: false,
-    };
+    let mut session = Session { shared, stream: BufStream::new(stream), envelope: None, greeted: false };
     // A client that goes away in the middle of a mail has not sent it. That is all there is to
     // say about a broken connection.
     let _ = session.run().await;
@@ -154,10 +149,7 @@ impl Session {
         if announced.is_some_and(|size| size > MESSAGE_BYTES_MAX) {
             return self.reply("552 5.3.4 Message too big").await;
         }
-        self.envelope = Some(Envelope {
-            from: from.to_owned(),
-            to: Vec::new(),
-        });
+        self.envelope = Some(Envelope { from: from.to_owned(), to: Vec::new() });
         self.reply("250 2.1.0 OK").await
     }
 
@@ -184,8 +176,7 @@ impl Session {
             return self.reply("503 5.5.1 MAIL and RCPT first").await;
         };
         self.reply("354 End with <CRLF>.<CRLF>").await?;
-        let content = match tokio::time::timeout(SILENCE_MAX, read_content(&mut self.stream)).await
-        {
+        let content = match tokio::time::timeout(SILENCE_MAX, read_content(&mut self.stream)).await {
             Ok(content) => content?,
             Err(_elapsed) => return Err(std::io::ErrorKind::TimedOut.into()),
         };

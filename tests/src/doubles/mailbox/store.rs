@@ -32,11 +32,7 @@ pub(super) struct Store {
 impl Store {
     pub fn push(&mut self, message: Message) {
         self.bytes += message.raw.len();
-        self.entries.push_back(Entry {
-            message: Arc::new(message),
-            read: false,
-            taken: false,
-        });
+        self.entries.push_back(Entry { message: Arc::new(message), read: false, taken: false });
         while self.entries.len() > MESSAGES_MAX || self.bytes > MAILBOX_BYTES_MAX {
             match self.entries.pop_front() {
                 Some(oldest) => self.bytes -= oldest.message.raw.len(),
@@ -65,28 +61,18 @@ impl Store {
 
     /// By id, or the newest one by the word `latest`.
     pub fn get_mut(&mut self, id: &str) -> Option<&mut Entry> {
-        self.entries
-            .iter_mut()
-            .rev()
-            .find(|entry| id == "latest" || entry.message.id == id)
+        self.entries.iter_mut().rev().find(|entry| id == "latest" || entry.message.id == id)
     }
 
     /// The oldest mail that fits and that nobody has taken yet.
     pub fn take(&mut self, fits: impl Fn(&Message) -> bool) -> Option<Arc<Message>> {
-        let entry = self
-            .entries
-            .iter_mut()
-            .find(|entry| !entry.taken && fits(&entry.message))?;
+        let entry = self.entries.iter_mut().find(|entry| !entry.taken && fits(&entry.message))?;
         entry.taken = true;
         Some(Arc::clone(&entry.message))
     }
 
     pub fn remove(&mut self, goes: impl Fn(&Message) -> bool) {
         self.entries.retain(|entry| !goes(&entry.message));
-        self.bytes = self
-            .entries
-            .iter()
-            .map(|entry| entry.message.raw.len())
-            .sum();
+        self.bytes = self.entries.iter().map(|entry| entry.message.raw.len()).sum();
     }
 }

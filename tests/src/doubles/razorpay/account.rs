@@ -122,19 +122,12 @@ impl Account {
     }
 
     /// A customer tries to pay.
-    pub fn pay(
-        &mut self,
-        order_id: &str,
-        mut attempt: Attempt,
-        now: i64,
-    ) -> Result<(Paid, Vec<Prepared>), Refusal> {
+    pub fn pay(&mut self, order_id: &str, mut attempt: Attempt, now: i64) -> Result<(Paid, Vec<Prepared>), Refusal> {
         if self.faults.capture_late && attempt.outcome == super::ledger::Outcome::Captured {
             attempt.outcome = super::ledger::Outcome::Authorized;
         }
         let payment_id = random_id("pay_", 14);
-        let events = self
-            .ledger
-            .pay(order_id, attempt, payment_id.clone(), now)?;
+        let events = self.ledger.pay(order_id, attempt, payment_id.clone(), now)?;
         let paid = Paid {
             order_id: order_id.to_owned(),
             signature: self.checkout_signature(order_id, &payment_id),
@@ -144,10 +137,7 @@ impl Account {
     }
 
     pub fn checkout_signature(&self, order_id: &str, payment_id: &str) -> String {
-        hmac_hex(
-            &self.settings.key_secret,
-            format!("{order_id}|{payment_id}").as_bytes(),
-        )
+        hmac_hex(&self.settings.key_secret, format!("{order_id}|{payment_id}").as_bytes())
     }
 
     /// A refund, once per idempotency key.
@@ -162,31 +152,21 @@ impl Account {
         if let Some(key) = key {
             key_check(key)?;
             if self.keys_in_flight.contains(key) {
-                return Err(Refusal::Conflict(
-                    "The request with this idempotency key is still in progress.",
-                ));
+                return Err(Refusal::Conflict("The request with this idempotency key is still in progress."));
             }
             if let Some(known) = self.refunds_by_key.get(key) {
                 if known.payment_id != payment_id || known.body != body {
-                    return Err(Refusal::Conflict(
-                        "Different request with the same idempotency key.",
-                    ));
+                    return Err(Refusal::Conflict("Different request with the same idempotency key."));
                 }
                 return Ok((known.answer.clone(), Vec::new()));
             }
         }
         let course: RefundCourse = self.faults.refunds;
         let id = random_id("rfnd_", 14);
-        let (refund, events) = self
-            .ledger
-            .refund_create(payment_id, ask, course, id, now)?;
+        let (refund, events) = self.ledger.refund_create(payment_id, ask, course, id, now)?;
         let answer = json!(refund);
         if let Some(key) = key {
-            let keyed = KeyedRefund {
-                payment_id: payment_id.to_owned(),
-                body,
-                answer: answer.clone(),
-            };
+            let keyed = KeyedRefund { payment_id: payment_id.to_owned(), body, answer: answer.clone() };
             self.refunds_by_key.insert(key.to_owned(), keyed);
         }
         Ok((answer, self.announce(events, now)))
@@ -286,10 +266,7 @@ impl Account {
     /// A delivery's record; `None` after a reset or once it is forgotten.
     pub fn delivery_mut(&mut self, event_id: &str) -> Option<&mut Delivery> {
         // From the back: what is under way is among the newest.
-        self.deliveries
-            .iter_mut()
-            .rev()
-            .find(|delivery| delivery.event_id == event_id)
+        self.deliveries.iter_mut().rev().find(|delivery| delivery.event_id == event_id)
     }
 }
 
@@ -298,7 +275,5 @@ fn key_check(key: &str) -> Result<(), Refusal> {
     if KEY_CHARS.contains(&key.len()) && key.bytes().all(legal) {
         return Ok(());
     }
-    Err(Refusal::invalid(
-        "The idempotency key must have at least 10 characters of A-Z, a-z, 0-9, - and _",
-    ))
+    Err(Refusal::invalid("The idempotency key must have at least 10 characters of A-Z, a-z, 0-9, - and _"))
 }

@@ -54,12 +54,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, call: &Call, segments: &[&str])
         let _flight = (response.status() == StatusCode::OK).then(|| KeyFlight::start(shared, call));
         tokio::time::sleep(Duration::from_millis(faults.slow_ms)).await;
     }
-    if shared
-        .account()
-        .faults
-        .drop_connection_after_acting
-        .strike()
-    {
+    if shared.account().faults.drop_connection_after_acting.strike() {
         return Answer::Hangup;
     }
     Answer::Send(response)
@@ -91,16 +86,10 @@ impl Drop for KeyFlight<'_> {
 }
 
 fn authenticated(account: &Account, call: &Call) -> bool {
-    let Some(given) = call
-        .header("authorization")
-        .and_then(|value| value.strip_prefix("Basic "))
-    else {
+    let Some(given) = call.header("authorization").and_then(|value| value.strip_prefix("Basic ")) else {
         return false;
     };
-    let expected = format!(
-        "{}:{}",
-        account.settings.key_id, account.settings.key_secret
-    );
+    let expected = format!("{}:{}", account.settings.key_id, account.settings.key_secret);
     given.trim() == BASE64.encode(expected)
 }
 
@@ -133,36 +122,24 @@ fn route(account: &mut Account, call: &Call, segments: &[&str]) -> Option<Outcom
         (&Method::POST, ["orders"]) => order_create(account, call),
         (&Method::GET, ["orders"]) => {
             let receipt = call.query("receipt");
-            let wanted = |order: &&super::entity::Order| {
-                receipt.is_none() || order.receipt.as_deref() == receipt
-            };
+            let wanted = |order: &&super::entity::Order| receipt.is_none() || order.receipt.as_deref() == receipt;
             quiet(page(call, ledger.orders().iter().filter(wanted)))
         }
         (&Method::GET, ["orders", id]) => ledger.order(id).map(|order| (json!(order), Vec::new())),
         (&Method::GET, ["orders", id, "payments"]) => ledger.order(id).map(|order| {
-            let payments = ledger
-                .payments()
-                .iter()
-                .filter(|payment| payment.order_id == order.id);
+            let payments = ledger.payments().iter().filter(|payment| payment.order_id == order.id);
             (collection(payments.rev()), Vec::new())
         }),
         (&Method::GET, ["payments"]) => quiet(page(call, ledger.payments().iter())),
-        (&Method::GET, ["payments", id]) => ledger
-            .payment(id)
-            .map(|payment| (json!(payment), Vec::new())),
+        (&Method::GET, ["payments", id]) => ledger.payment(id).map(|payment| (json!(payment), Vec::new())),
         (&Method::POST, ["payments", id, "capture"]) => payment_capture(account, call, id),
         (&Method::POST, ["payments", id, "refund"]) => payment_refund(account, call, id),
         (&Method::GET, ["payments", id, "refunds"]) => ledger.payment(id).map(|payment| {
-            let refunds = ledger
-                .refunds()
-                .iter()
-                .filter(|refund| refund.payment_id == payment.id);
+            let refunds = ledger.refunds().iter().filter(|refund| refund.payment_id == payment.id);
             (collection(refunds.rev()), Vec::new())
         }),
         (&Method::GET, ["refunds"]) => quiet(page(call, ledger.refunds().iter())),
-        (&Method::GET, ["refunds", id]) => {
-            ledger.refund(id).map(|refund| (json!(refund), Vec::new()))
-        }
+        (&Method::GET, ["refunds", id]) => ledger.refund(id).map(|refund| (json!(refund), Vec::new())),
         _ => return None,
     })
 }
@@ -170,34 +147,23 @@ fn route(account: &mut Account, call: &Call, segments: &[&str]) -> Option<Outcom
 fn order_create(account: &mut Account, call: &Call) -> Outcome {
     let mut fields = Fields::parse(call)?;
     let ask = NewOrder {
-        amount: fields
-            .integer("amount")?
-            .ok_or_else(|| required("amount"))?,
-        currency: fields
-            .text("currency")?
-            .ok_or_else(|| required("currency"))?,
+        amount: fields.integer("amount")?.ok_or_else(|| required("amount"))?,
+        currency: fields.text("currency")?.ok_or_else(|| required("currency"))?,
         receipt: fields.text("receipt")?,
         notes: fields.notes()?,
         auto_capture: fields.flag("payment_capture")?.unwrap_or(true),
     };
     if fields.flag("partial_payment")?.unwrap_or(false) {
-        return Err(Refusal::field(
-            "partial_payment",
-            "Partial payments are not enabled for this account.",
-        ));
+        return Err(Refusal::field("partial_payment", "Partial payments are not enabled for this account."));
     }
     fields.finish()?;
-    let order = account
-        .ledger
-        .order_create(ask, random_id("order_", 14), now_ms() / 1000)?;
+    let order = account.ledger.order_create(ask, random_id("order_", 14), now_ms() / 1000)?;
     Ok((json!(order), Vec::new()))
 }
 
 fn payment_capture(account: &mut Account, call: &Call, id: &str) -> Outcome {
     let mut fields = Fields::parse(call)?;
-    let amount = fields
-        .integer("amount")?
-        .ok_or_else(|| required("amount"))?;
+    let amount = fields.integer("amount")?.ok_or_else(|| required("amount"))?;
     let currency = fields.text("currency")?.unwrap_or_else(|| "INR".to_owned());
     fields.finish()?;
     let events = account.ledger.capture(id, Some((amount, &currency)))?;
@@ -215,13 +181,7 @@ fn payment_refund(account: &mut Account, call: &Call, id: &str) -> Outcome {
         receipt: fields.text("receipt")?,
     };
     fields.finish()?;
-    account.refund(
-        id,
-        call.header(IDEMPOTENCY_HEADER),
-        body,
-        ask,
-        now_ms() / 1000,
-    )
+    account.refund(id, call.header(IDEMPOTENCY_HEADER), body, ask, now_ms() / 1000)
 }
 
 fn required(name: &'static str) -> Refusal {
@@ -244,10 +204,9 @@ impl Fields {
     pub fn integer(&mut self, name: &'static str) -> Result<Option<i64>, Refusal> {
         match self.0.remove(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => value
-                .as_i64()
-                .map(Some)
-                .ok_or_else(|| Refusal::field(name, format!("The {name} must be an integer."))),
+            Some(value) => {
+                value.as_i64().map(Some).ok_or_else(|| Refusal::field(name, format!("The {name} must be an integer.")))
+            }
         }
     }
 
@@ -255,10 +214,7 @@ impl Fields {
         match self.0.remove(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(Refusal::field(
-                name,
-                format!("The {name} must be a string."),
-            )),
+            Some(_) => Err(Refusal::field(name, format!("The {name} must be a string."))),
         }
     }
 
@@ -268,10 +224,7 @@ impl Fields {
             Some(Value::Bool(flag)) => Ok(Some(flag)),
             Some(value) if value == json!(0) => Ok(Some(false)),
             Some(value) if value == json!(1) => Ok(Some(true)),
-            Some(_) => Err(Refusal::field(
-                name,
-                format!("The {name} field must be true or false."),
-            )),
+            Some(_) => Err(Refusal::field(name, format!("The {name} field must be true or false."))),
         }
     }
 
@@ -287,21 +240,13 @@ impl Fields {
     pub fn finish(self) -> Result<(), Refusal> {
         match self.0.keys().next() {
             None => Ok(()),
-            Some(name) => Err(Refusal::invalid(format!(
-                "{name} is/are not required and should not be sent"
-            ))),
+            Some(name) => Err(Refusal::invalid(format!("{name} is/are not required and should not be sent"))),
         }
     }
 }
 
-fn page<'a, T: serde::Serialize + 'a>(
-    call: &Call,
-    items: impl DoubleEndedIterator<Item = &'a T>,
-) -> Value {
-    let number = |name| {
-        call.query(name)
-            .and_then(|value| value.parse::<usize>().ok())
-    };
+fn page<'a, T: serde::Serialize + 'a>(call: &Call, items: impl DoubleEndedIterator<Item = &'a T>) -> Value {
+    let number = |name| call.query(name).and_then(|value| value.parse::<usize>().ok());
     let count = number("count").unwrap_or(PAGE_ITEMS).min(PAGE_ITEMS_MAX);
     collection(items.rev().skip(number("skip").unwrap_or(0)).take(count))
 }
@@ -314,14 +259,8 @@ fn collection<'a, T: serde::Serialize + 'a>(items: impl Iterator<Item = &'a T>) 
 /// The error body of a refusal.
 pub(super) fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
     let (status, field, description) = match refusal {
-        Refusal::Invalid { field, description } => {
-            (StatusCode::BAD_REQUEST, *field, description.as_str())
-        }
-        Refusal::UnknownId => (
-            StatusCode::BAD_REQUEST,
-            None,
-            "The id provided does not exist",
-        ),
+        Refusal::Invalid { field, description } => (StatusCode::BAD_REQUEST, *field, description.as_str()),
+        Refusal::UnknownId => (StatusCode::BAD_REQUEST, None, "The id provided does not exist"),
         Refusal::Conflict(description) => (StatusCode::CONFLICT, None, *description),
         Refusal::Full => (StatusCode::TOO_MANY_REQUESTS, None, "Too many requests"),
     };

@@ -48,17 +48,10 @@ struct SettingsBody {
 }
 
 /// Answers a call under `/_ctl`; `segments` is the path behind it.
-pub(super) fn answer(
-    shared: &Arc<Shared>,
-    call: &Call,
-    segments: &[&str],
-) -> Response<Full<Bytes>> {
+pub(super) fn answer(shared: &Arc<Shared>, call: &Call, segments: &[&str]) -> Response<Full<Bytes>> {
     match act(shared, call, segments) {
         Ok(Some(body)) => respond(StatusCode::OK, &body),
-        Ok(None) => respond(
-            StatusCode::NOT_FOUND,
-            &json!({ "error": { "description": "No such control." } }),
-        ),
+        Ok(None) => respond(StatusCode::NOT_FOUND, &json!({ "error": { "description": "No such control." } })),
         Err(refusal) => refused(&refusal),
     }
 }

@@ -53,9 +53,6 @@ pub struct FailWith {
 
 impl Default for FailWith {
     fn default() -> Self {
-        Self {
-            status: 500,
-            calls: Budget::Never,
-        }
+        Self { status: 500, calls: Budget::Never }
     }
 }

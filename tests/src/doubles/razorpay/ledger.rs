@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::entity::{
-    Failure, Notes, Order, OrderStatus, Payment, PaymentStatus, Refund, RefundExtent, RefundStatus,
-};
+use super::entity::{Failure, Notes, Order, OrderStatus, Payment, PaymentStatus, Refund, RefundExtent, RefundStatus};
 
 /// The smallest order and refund.
 pub const AMOUNT_PAISE_MIN: i64 = 100;
@@ -43,17 +41,11 @@ pub enum Refusal {
 
 impl Refusal {
     pub(super) fn invalid(description: impl Into<String>) -> Self {
-        Self::Invalid {
-            field: None,
-            description: description.into(),
-        }
+        Self::Invalid { field: None, description: description.into() }
     }
 
     pub(super) fn field(field: &'static str, description: impl Into<String>) -> Self {
-        Self::Invalid {
-            field: Some(field),
-            description: description.into(),
-        }
+        Self::Invalid { field: Some(field), description: description.into() }
     }
 }
 
@@ -117,13 +109,7 @@ impl Attempt {
     /// An attempt over the order's amount by UPI.
     #[must_use]
     pub fn new(outcome: Outcome) -> Self {
-        Self {
-            outcome,
-            amount: None,
-            currency: None,
-            method: "upi".to_owned(),
-            again: false,
-        }
+        Self { outcome, amount: None, currency: None, method: "upi".to_owned(), again: false }
     }
 }
 
@@ -170,34 +156,21 @@ struct Shelf<T> {
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Self {
-            objects: Vec::new(),
-            index: BTreeMap::new(),
-        }
+        Self { objects: Vec::new(), index: BTreeMap::new() }
     }
 }
 
 impl<T> Shelf<T> {
     fn get(&self, id: &str) -> Result<&T, Refusal> {
-        self.index
-            .get(id)
-            .and_then(|at| self.objects.get(*at))
-            .ok_or(Refusal::UnknownId)
+        self.index.get(id).and_then(|at| self.objects.get(*at)).ok_or(Refusal::UnknownId)
     }
 
     fn get_mut(&mut self, id: &str) -> Result<&mut T, Refusal> {
-        self.index
-            .get(id)
-            .and_then(|at| self.objects.get_mut(*at))
-            .ok_or(Refusal::UnknownId)
+        self.index.get(id).and_then(|at| self.objects.get_mut(*at)).ok_or(Refusal::UnknownId)
     }
 
     fn room(&self) -> Result<(), Refusal> {
-        if self.objects.len() < OBJECTS_MAX {
-            Ok(())
-        } else {
-            Err(Refusal::Full)
-        }
+        if self.objects.len() < OBJECTS_MAX { Ok(()) } else { Err(Refusal::Full) }
     }
 
     fn push(&mut self, id: &str, object: T) {
@@ -247,16 +220,10 @@ impl Ledger {
     pub fn order_create(&mut self, ask: NewOrder, id: String, now: i64) -> Result<Order, Refusal> {
         self.orders.room()?;
         if ask.amount < AMOUNT_PAISE_MIN {
-            return Err(Refusal::field(
-                "amount",
-                "Order amount less than minimum amount allowed",
-            ));
+            return Err(Refusal::field("amount", "Order amount less than minimum amount allowed"));
         }
         if ask.amount > AMOUNT_PAISE_MAX {
-            return Err(Refusal::field(
-                "amount",
-                "Amount exceeds maximum amount allowed.",
-            ));
+            return Err(Refusal::field("amount", "Amount exceeds maximum amount allowed."));
         }
         if ask.currency.len() != 3 || !ask.currency.bytes().all(|b| b.is_ascii_uppercase()) {
             return Err(Refusal::field("currency", "Currency is not supported"));
@@ -285,19 +252,11 @@ impl Ledger {
     ///
     /// # Errors
     /// Unknown order, an order that is paid already, or a senseless amount.
-    pub fn pay(
-        &mut self,
-        order_id: &str,
-        attempt: Attempt,
-        id: String,
-        now: i64,
-    ) -> Result<Vec<Event>, Refusal> {
+    pub fn pay(&mut self, order_id: &str, attempt: Attempt, id: String, now: i64) -> Result<Vec<Event>, Refusal> {
         self.payments.room()?;
         let order = self.orders.get_mut(order_id)?;
         if order.status == OrderStatus::Paid && !attempt.again {
-            return Err(Refusal::invalid(
-                "Your payment has already been completed for this order.",
-            ));
+            return Err(Refusal::invalid("Your payment has already been completed for this order."));
         }
         let amount = attempt.amount.unwrap_or(order.amount);
         if !(1..=AMOUNT_PAISE_MAX).contains(&amount) {
@@ -318,9 +277,7 @@ impl Ledger {
                 events.extend(self.capture_unchecked(&id)?);
                 Ok(events)
             }
-            Outcome::Captured | Outcome::Authorized => {
-                Ok(vec![self.payment_event("payment.authorized", &id)?])
-            }
+            Outcome::Captured | Outcome::Authorized => Ok(vec![self.payment_event("payment.authorized", &id)?]),
         }
     }
 
@@ -330,13 +287,8 @@ impl Ledger {
     /// Unknown payment, or one in another state.
     pub fn authorize_late(&mut self, id: &str) -> Result<Vec<Event>, Refusal> {
         let payment = self.payments.get_mut(id)?;
-        if !matches!(
-            payment.status,
-            PaymentStatus::Created | PaymentStatus::Failed
-        ) {
-            return Err(Refusal::invalid(
-                "Only a created or failed payment can be authorized late",
-            ));
+        if !matches!(payment.status, PaymentStatus::Created | PaymentStatus::Failed) {
+            return Err(Refusal::invalid("Only a created or failed payment can be authorized late"));
         }
         payment.status = PaymentStatus::Authorized;
         payment.failure = Failure::default();
@@ -362,11 +314,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Unknown payment, another amount or currency, or a payment not in authorized state.
-    pub fn capture(
-        &mut self,
-        id: &str,
-        stated: Option<(i64, &str)>,
-    ) -> Result<Vec<Event>, Refusal> {
+    pub fn capture(&mut self, id: &str, stated: Option<(i64, &str)>) -> Result<Vec<Event>, Refusal> {
         let payment = self.payments.get(id)?;
         match payment.status {
             PaymentStatus::Authorized => {}
@@ -381,10 +329,7 @@ impl Ledger {
         }
         if let Some((amount, currency)) = stated {
             if amount != payment.amount {
-                return Err(Refusal::field(
-                    "amount",
-                    "Capture amount must be equal to the amount authorized",
-                ));
+                return Err(Refusal::field("amount", "Capture amount must be equal to the amount authorized"));
             }
             if currency != payment.currency {
                 return Err(Refusal::field(
@@ -393,9 +338,7 @@ impl Ledger {
                 ));
             }
             if self.orders.get(&payment.order_id)?.status == OrderStatus::Paid {
-                return Err(Refusal::invalid(
-                    "Payment cannot be captured, its order is paid already",
-                ));
+                return Err(Refusal::invalid("Payment cannot be captured, its order is paid already"));
             }
         }
         self.capture_unchecked(id)
@@ -424,11 +367,7 @@ impl Ledger {
                 "payment": { "entity": self.payments.get(id)? },
                 "order": { "entity": self.orders.get(&order_id)? },
             });
-            events.push(Event {
-                name: "order.paid",
-                contains: vec!["payment", "order"],
-                payload,
-            });
+            events.push(Event { name: "order.paid", contains: vec!["payment", "order"], payload });
         }
         Ok(events)
     }
@@ -492,9 +431,7 @@ impl Ledger {
     pub fn refund_settle(&mut self, id: &str, status: RefundStatus) -> Result<Vec<Event>, Refusal> {
         let refund = self.refunds.get_mut(id)?;
         if refund.status != RefundStatus::Pending || status == RefundStatus::Pending {
-            return Err(Refusal::invalid(
-                "Only a pending refund can be settled, as processed or failed",
-            ));
+            return Err(Refusal::invalid("Only a pending refund can be settled, as processed or failed"));
         }
         refund.status = status;
         let (payment_id, amount) = (refund.payment_id.clone(), refund.amount);
@@ -507,22 +444,14 @@ impl Ledger {
 
     fn payment_event(&self, name: &'static str, id: &str) -> Result<Event, Refusal> {
         let payload = json!({ "payment": { "entity": self.payments.get(id)? } });
-        Ok(Event {
-            name,
-            contains: vec!["payment"],
-            payload,
-        })
+        Ok(Event { name, contains: vec!["payment"], payload })
     }
 
     fn refund_event(&self, name: &'static str, id: &str) -> Result<Event, Refusal> {
         let refund = self.refunds.get(id)?;
         let payment = self.payments.get(&refund.payment_id)?;
         let payload = json!({ "refund": { "entity": refund }, "payment": { "entity": payment } });
-        Ok(Event {
-            name,
-            contains: vec!["refund", "payment"],
-            payload,
-        })
+        Ok(Event { name, contains: vec!["refund", "payment"], payload })
     }
 }
 
@@ -532,10 +461,7 @@ fn payment_new(order: &Order, attempt: &Attempt, amount: i64, id: &str, now: i64
         id: id.to_owned(),
         entity: "payment",
         amount,
-        currency: attempt
-            .currency
-            .clone()
-            .unwrap_or_else(|| order.currency.clone()),
+        currency: attempt.currency.clone().unwrap_or_else(|| order.currency.clone()),
         status: match attempt.outcome {
             Outcome::Created => PaymentStatus::Created,
             Outcome::Failed => PaymentStatus::Failed,
@@ -558,11 +484,7 @@ fn payment_new(order: &Order, attempt: &Attempt, amount: i64, id: &str, now: i64
         notes: order.notes.clone(),
         fee: None,
         tax: None,
-        failure: if failed {
-            failure_by_customer()
-        } else {
-            Failure::default()
-        },
+        failure: if failed { failure_by_customer() } else { Failure::default() },
         acquirer_data: json!({ "rrn": null }),
         created_at: now,
     }
@@ -582,14 +504,10 @@ fn refund_amount(payment: &Payment, asked: Option<i64>) -> Result<i64, Refusal> 
     match payment.status {
         PaymentStatus::Captured => {}
         PaymentStatus::Refunded => {
-            return Err(Refusal::invalid(
-                "The payment has been fully refunded already",
-            ));
+            return Err(Refusal::invalid("The payment has been fully refunded already"));
         }
         PaymentStatus::Created | PaymentStatus::Authorized | PaymentStatus::Failed => {
-            return Err(Refusal::invalid(
-                "The payment status should be captured for action to be taken",
-            ));
+            return Err(Refusal::invalid("The payment status should be captured for action to be taken"));
         }
     }
     let left = payment.amount - payment.amount_refunded;
@@ -599,10 +517,7 @@ fn refund_amount(payment: &Payment, asked: Option<i64>) -> Result<i64, Refusal> 
         return Err(Refusal::field("amount", description));
     }
     if amount < AMOUNT_PAISE_MIN.min(left) {
-        return Err(Refusal::field(
-            "amount",
-            "The amount must be at least INR 1.00",
-        ));
+        return Err(Refusal::field("amount", "The amount must be at least INR 1.00"));
     }
     Ok(amount)
 }
@@ -611,11 +526,7 @@ fn refund_amount(payment: &Payment, asked: Option<i64>) -> Result<i64, Refusal> 
 fn refunded_add(payment: &mut Payment, amount: i64) {
     payment.amount_refunded += amount;
     let full = payment.amount_refunded == payment.amount;
-    payment.status = if full {
-        PaymentStatus::Refunded
-    } else {
-        PaymentStatus::Captured
-    };
+    payment.status = if full { PaymentStatus::Refunded } else { PaymentStatus::Captured };
     payment.refund_status = match payment.amount_refunded {
         0 => None,
         _ if full => Some(RefundExtent::Full),
@@ -625,37 +536,27 @@ fn refunded_add(payment: &mut Payment, amount: i64) {
 
 fn receipt_check(receipt: Option<&str>) -> Result<(), Refusal> {
     match receipt {
-        Some(text) if text.chars().count() > RECEIPT_CHARS_MAX => Err(Refusal::field(
-            "receipt",
-            "The receipt may not be greater than 40 characters.",
-        )),
+        Some(text) if text.chars().count() > RECEIPT_CHARS_MAX => {
+            Err(Refusal::field("receipt", "The receipt may not be greater than 40 characters."))
+        }
         _ => Ok(()),
     }
 }
 
 fn notes_check(notes: Map<String, Value>) -> Result<Notes, Refusal> {
     if notes.len() > NOTES_MAX {
-        return Err(Refusal::field(
-            "notes",
-            "Number of fields in notes should be less than or equal to 15",
-        ));
+        return Err(Refusal::field("notes", "Number of fields in notes should be less than or equal to 15"));
     }
     for (key, value) in &notes {
         let chars = match value {
             Value::Object(_) | Value::Array(_) => {
-                return Err(Refusal::field(
-                    "notes",
-                    "notes values themselves should not be an array",
-                ));
+                return Err(Refusal::field("notes", "notes values themselves should not be an array"));
             }
             Value::String(text) => text.chars().count(),
             other => other.to_string().chars().count(),
         };
         if chars > NOTE_CHARS_MAX || key.chars().count() > NOTE_CHARS_MAX {
-            return Err(Refusal::field(
-                "notes",
-                "notes field should be less than or equal to 256 characters",
-            ));
+            return Err(Refusal::field("notes", "notes field should be less than or equal to 256 characters"));
         }
     }
     Ok(Notes(notes))

@@ -62,9 +62,7 @@ impl Default for Settings {
             key_secret: "rzp_double_secret".to_owned(),
             webhook_secret: "rzp_double_webhook_secret".to_owned(),
             webhook_url: "http://127.0.0.1:3000/api/payments/webhook".to_owned(),
-            webhook_retry_after: [200, 500, 1000, 2000, 5000, 10_000]
-                .map(Duration::from_millis)
-                .to_vec(),
+            webhook_retry_after: [200, 500, 1000, 2000, 5000, 10_000].map(Duration::from_millis).to_vec(),
         }
     }
 }
@@ -98,11 +96,7 @@ impl Razorpay {
     /// The address cannot be listened on.
     pub async fn start_with(listen: &str, settings: Settings) -> std::io::Result<Self> {
         let (outbox, inbox) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared {
-            account: Mutex::new(Account::new(settings)),
-            outbox,
-            settled: Notify::new(),
-        });
+        let shared = Arc::new(Shared { account: Mutex::new(Account::new(settings)), outbox, settled: Notify::new() });
         let serving = Arc::clone(&shared);
         let server = super::http::serve(listen, BODY_BYTES_MAX, move |call| {
             let shared = Arc::clone(&serving);
@@ -110,11 +104,7 @@ impl Razorpay {
         })
         .await?;
         let dispatching = tokio::spawn(webhook::dispatch(Arc::clone(&shared), inbox));
-        Ok(Self {
-            server,
-            dispatching,
-            shared,
-        })
+        Ok(Self { server, dispatching, shared })
     }
 
     /// Where it listens.
@@ -205,10 +195,7 @@ impl Razorpay {
             loop {
                 let concluded = self.shared.settled.notified();
                 let pending = |account: &Account| {
-                    account
-                        .deliveries
-                        .iter()
-                        .any(|delivery| delivery.state == DeliveryState::Pending)
+                    account.deliveries.iter().any(|delivery| delivery.state == DeliveryState::Pending)
                 };
                 if !pending(&self.shared.account()) {
                     return;
@@ -267,10 +254,7 @@ impl Shared {
     }
 
     /// Takes a step and tells of it.
-    fn step(
-        &self,
-        take: impl FnOnce(&mut Account) -> Result<Vec<Event>, Refusal>,
-    ) -> Result<(), Refusal> {
+    fn step(&self, take: impl FnOnce(&mut Account) -> Result<Vec<Event>, Refusal>) -> Result<(), Refusal> {
         let webhooks = {
             let mut account = self.account();
             let events = take(&mut account)?;

@@ -21,15 +21,7 @@ button{font:inherit;padding:.5rem 1.2rem;margin-right:.6rem}pre{background:#f3f3
 
 /// `GET /`.
 pub(super) fn orders(shared: &Shared) -> Response<Full<Bytes>> {
-    let rows: String = shared
-        .account()
-        .ledger
-        .orders()
-        .iter()
-        .rev()
-        .take(ORDERS_SHOWN_MAX)
-        .map(row)
-        .collect();
+    let rows: String = shared.account().ledger.orders().iter().rev().take(ORDERS_SHOWN_MAX).map(row).collect();
     let body = format!(
         "<h1>Payment provider (double)</h1><p>Nothing here costs money.</p>\
          <table><tr><th>Order</th><th>Receipt</th><th>Amount</th><th>Status</th></tr>{rows}</table>"
@@ -59,24 +51,20 @@ pub(super) fn checkout(shared: &Arc<Shared>, call: &Call, order_id: &str) -> Res
     if call.method != Method::POST {
         return page(StatusCode::OK, "Checkout", &checkout_form(&order));
     }
-    let outcome = form_urlencoded::parse(&call.body)
-        .find(|(name, _)| name == "outcome")
-        .and_then(|(_, value)| match value.as_ref() {
+    let outcome = form_urlencoded::parse(&call.body).find(|(name, _)| name == "outcome").and_then(|(_, value)| {
+        match value.as_ref() {
             "captured" => Some(Outcome::Captured),
             "failed" => Some(Outcome::Failed),
             _ => None,
-        });
+        }
+    });
     let Some(outcome) = outcome else {
         return page(StatusCode::BAD_REQUEST, "Checkout", "<h1>Pay or fail?</h1>");
     };
     match shared.pay(order_id, Attempt::new(outcome)) {
         Err(refusal) => {
             let text = escape(&format!("{refusal:?}"));
-            page(
-                StatusCode::BAD_REQUEST,
-                "Refused",
-                &format!("<h1>Refused</h1><p>{text}</p>"),
-            )
+            page(StatusCode::BAD_REQUEST, "Refused", &format!("<h1>Refused</h1><p>{text}</p>"))
         }
         Ok(_) if outcome == Outcome::Failed => page(
             StatusCode::OK,
@@ -126,12 +114,7 @@ fn status_text(status: OrderStatus) -> &'static str {
 }
 
 fn money(order: &Order) -> String {
-    format!(
-        "{} {}.{:02}",
-        escape(&order.currency),
-        order.amount / 100,
-        order.amount % 100
-    )
+    format!("{} {}.{:02}", escape(&order.currency), order.amount / 100, order.amount % 100)
 }
 
 fn page(status: StatusCode, title: &str, body: &str) -> Response<Full<Bytes>> {

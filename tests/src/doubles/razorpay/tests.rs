@@ -10,10 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::signature::hmac_hex;
-use super::{
-    Attempt, FailWith, Faults, Outcome, Razorpay, RefundCourse, RefundStatus, Settings,
-    WebhookFaults,
-};
+use super::{Attempt, FailWith, Faults, Outcome, Razorpay, RefundCourse, RefundStatus, Settings, WebhookFaults};
 use crate::client::{Client, ClientError};
 use crate::doubles::Budget;
 use crate::doubles::http::{Answer, Call, Server, json as respond, serve};
@@ -38,19 +35,11 @@ impl Merchant {
             let refused = refusals.lock().unwrap().strike();
             calls.lock().unwrap().push(call);
             notify.notify_waiters();
-            let status = if refused {
-                StatusCode::SERVICE_UNAVAILABLE
-            } else {
-                StatusCode::OK
-            };
+            let status = if refused { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
             async move { Answer::Send(respond(status, &json!({}))) }
         })
         .await?;
-        Ok(Self {
-            server,
-            received,
-            arrived,
-        })
+        Ok(Self { server, received, arrived })
     }
 
     fn url(&self) -> String {
@@ -60,18 +49,12 @@ impl Merchant {
     /// Names of the events in the order they came.
     fn events(&self) -> Vec<String> {
         let received = self.received.lock().unwrap();
-        received
-            .iter()
-            .map(|call| body(call)["event"].as_str().unwrap_or_default().to_owned())
-            .collect()
+        received.iter().map(|call| body(call)["event"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
     fn event_ids(&self) -> Vec<String> {
         let received = self.received.lock().unwrap();
-        received
-            .iter()
-            .map(|call| call.header("x-razorpay-event-id").unwrap().to_owned())
-            .collect()
+        received.iter().map(|call| call.header("x-razorpay-event-id").unwrap().to_owned()).collect()
     }
 
     async fn wait_for(&self, count: usize) -> Result<()> {
@@ -84,9 +67,7 @@ impl Merchant {
                 arrived.await;
             }
         };
-        tokio::time::timeout(PATIENCE, enough)
-            .await
-            .context("webhooks did not come")
+        tokio::time::timeout(PATIENCE, enough).await.context("webhooks did not come")
     }
 }
 
@@ -110,31 +91,22 @@ impl Bench {
         let merchant = Merchant::start(refusals).await?;
         let settings = Settings {
             webhook_url: merchant.url(),
-            webhook_retry_after: retry_ms
-                .iter()
-                .copied()
-                .map(Duration::from_millis)
-                .collect(),
+            webhook_retry_after: retry_ms.iter().copied().map(Duration::from_millis).collect(),
             ..Settings::default()
         };
         let razorpay = Razorpay::start_with("127.0.0.1:0", settings).await?;
         let control = Client::new(razorpay.base_url()).with_timeout(PATIENCE);
-        let api = control.with_header(
-            "authorization",
-            &basic("rzp_test_double", "rzp_double_secret"),
-        );
-        Ok(Self {
-            merchant,
-            razorpay,
-            api,
-            control,
-        })
+        let api = control.with_header("authorization", &basic("rzp_test_double", "rzp_double_secret"));
+        Ok(Self { merchant, razorpay, api, control })
     }
 
     async fn order(&self, paise: i64) -> Result<String> {
         let reply = self
             .api
-            .post("/v1/orders", &json!({ "amount": paise, "currency": "INR", "receipt": "booking_1", "notes": { "bookingId": "1" } }))
+            .post(
+                "/v1/orders",
+                &json!({ "amount": paise, "currency": "INR", "receipt": "booking_1", "notes": { "bookingId": "1" } }),
+            )
             .await?;
         ensure!(reply.status == StatusCode::OK, "{}", reply.json);
         Ok(reply.json["id"].as_str().context("an id")?.to_owned())
@@ -144,28 +116,18 @@ impl Bench {
     /// cause has no order among itself.
     async fn captured(&self) -> Result<String> {
         let order = self.order(1000).await?;
-        let paid = self
-            .razorpay
-            .pay(&order, Attempt::new(Outcome::Captured))
-            .unwrap();
+        let paid = self.razorpay.pay(&order, Attempt::new(Outcome::Captured)).unwrap();
         self.settled().await?;
         Ok(paid.payment_id)
     }
 
     async fn settled(&self) -> Result<()> {
-        ensure!(
-            self.razorpay.webhooks_settled(PATIENCE).await,
-            "{}",
-            self.razorpay.state()
-        );
+        ensure!(self.razorpay.webhooks_settled(PATIENCE).await, "{}", self.razorpay.state());
         Ok(())
     }
 
     fn webhook_faults(&self, webhooks: WebhookFaults) {
-        self.razorpay.set_faults(Faults {
-            webhooks,
-            ..Faults::default()
-        });
+        self.razorpay.set_faults(Faults { webhooks, ..Faults::default() });
     }
 
     async fn refund(&self, payment: &str, key: &str, body: Value) -> Result<(StatusCode, Value)> {
@@ -179,20 +141,16 @@ impl Bench {
 }
 
 fn basic(user: &str, password: &str) -> String {
-    let credentials =
-        base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+    let credentials = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
     format!("Basic {credentials}")
 }
 
 #[tokio::test]
 async fn a_wrong_key_is_answered_with_401() -> Result<()> {
     let bench = Bench::start().await?;
-    for client in [
-        bench.control.clone(),
-        bench
-            .control
-            .with_header("authorization", &basic("rzp_test_double", "guess")),
-    ] {
+    for client in
+        [bench.control.clone(), bench.control.with_header("authorization", &basic("rzp_test_double", "guess"))]
+    {
         let reply = client.get("/v1/orders").await?;
         assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
         assert_eq!(reply.json["error"]["code"], "BAD_REQUEST_ERROR");
@@ -204,47 +162,26 @@ async fn a_wrong_key_is_answered_with_401() -> Result<()> {
 async fn an_order_out_of_its_limits_is_refused_with_the_field_at_fault() -> Result<()> {
     let bench = Bench::start().await?;
     let note = |text: String| json!({ "amount": 1000, "currency": "INR", "notes": { "a": text } });
-    let notes: serde_json::Map<String, Value> =
-        (0..16).map(|n| (n.to_string(), json!("x"))).collect();
+    let notes: serde_json::Map<String, Value> = (0..16).map(|n| (n.to_string(), json!("x"))).collect();
     let cases = [
         (json!({ "amount": 99, "currency": "INR" }), "amount"),
         (json!({ "amount": 1000.5, "currency": "INR" }), "amount"),
         (json!({ "currency": "INR" }), "amount"),
         (json!({ "amount": 1000 }), "currency"),
-        (
-            json!({ "amount": 1000, "currency": "INR", "receipt": "r".repeat(41) }),
-            "receipt",
-        ),
+        (json!({ "amount": 1000, "currency": "INR", "receipt": "r".repeat(41) }), "receipt"),
         (note("x".repeat(257)), "notes"),
-        (
-            json!({ "amount": 1000, "currency": "INR", "notes": notes }),
-            "notes",
-        ),
+        (json!({ "amount": 1000, "currency": "INR", "notes": notes }), "notes"),
     ];
     for (ask, field) in cases {
         let reply = bench.api.post("/v1/orders", &ask).await?;
         assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{ask}");
         assert_eq!(reply.json["error"]["field"], field, "{}", reply.json);
     }
-    let reply = bench
-        .api
-        .post(
-            "/v1/orders",
-            &json!({ "amount": 100, "currency": "INR", "colour": "red" }),
-        )
-        .await?;
+    let reply = bench.api.post("/v1/orders", &json!({ "amount": 100, "currency": "INR", "colour": "red" })).await?;
     assert_eq!(reply.status, StatusCode::BAD_REQUEST);
-    let reply = bench
-        .api
-        .post(
-            "/v1/orders",
-            &json!({ "amount": 100, "currency": "INR", "receipt": "r".repeat(40) }),
-        )
-        .await?;
-    assert_eq!(
-        (reply.status, &reply.json["notes"]),
-        (StatusCode::OK, &json!([]))
-    );
+    let reply =
+        bench.api.post("/v1/orders", &json!({ "amount": 100, "currency": "INR", "receipt": "r".repeat(40) })).await?;
+    assert_eq!((reply.status, &reply.json["notes"]), (StatusCode::OK, &json!([])));
     Ok(())
 }
 
@@ -252,25 +189,12 @@ async fn an_order_out_of_its_limits_is_refused_with_the_field_at_fault() -> Resu
 async fn a_payment_makes_the_order_paid_and_is_told_by_signed_webhooks() -> Result<()> {
     let bench = Bench::start().await?;
     let order = bench.order(254_200).await?;
-    let paid = bench
-        .control
-        .post(
-            "/_ctl/payments",
-            &json!({ "order_id": order, "status": "captured" }),
-        )
-        .await?
-        .json;
+    let paid = bench.control.post("/_ctl/payments", &json!({ "order_id": order, "status": "captured" })).await?.json;
     let payment = paid["payment_id"].as_str().context("a payment")?;
-    assert_eq!(
-        paid["signature"],
-        hmac_hex("rzp_double_secret", format!("{order}|{payment}").as_bytes())
-    );
+    assert_eq!(paid["signature"], hmac_hex("rzp_double_secret", format!("{order}|{payment}").as_bytes()));
 
     bench.settled().await?;
-    assert_eq!(
-        bench.merchant.events(),
-        ["payment.authorized", "payment.captured", "order.paid"]
-    );
+    assert_eq!(bench.merchant.events(), ["payment.authorized", "payment.captured", "order.paid"]);
     for call in bench.merchant.received.lock().unwrap().iter() {
         assert_eq!(
             call.header("x-razorpay-signature"),
@@ -279,42 +203,22 @@ async fn a_payment_makes_the_order_paid_and_is_told_by_signed_webhooks() -> Resu
         let envelope = body(call);
         assert_eq!(envelope["entity"], "event");
         assert_eq!(envelope["payload"]["payment"]["entity"]["id"], payment);
-        assert_eq!(
-            envelope["payload"]["payment"]["entity"]["notes"]["bookingId"],
-            "1"
-        );
+        assert_eq!(envelope["payload"]["payment"]["entity"]["notes"]["bookingId"], "1");
     }
     let mut ids = bench.merchant.event_ids();
     ids.dedup();
     assert_eq!(ids.len(), 3);
 
     let found = bench.api.get("/v1/orders?receipt=booking_1").await?.json;
-    assert_eq!(
-        (&found["count"], &found["items"][0]["status"]),
-        (&json!(1), &json!("paid"))
-    );
+    assert_eq!((&found["count"], &found["items"][0]["status"]), (&json!(1), &json!("paid")));
     let found = bench.api.get(&format!("/v1/orders/{order}")).await?.json;
     assert_eq!(
-        (
-            &found["amount_paid"],
-            &found["amount_due"],
-            &found["attempts"]
-        ),
+        (&found["amount_paid"], &found["amount_due"], &found["attempts"]),
         (&json!(254_200), &json!(0), &json!(1))
     );
-    let found = bench
-        .api
-        .get(&format!("/v1/orders/{order}/payments"))
-        .await?
-        .json;
+    let found = bench.api.get(&format!("/v1/orders/{order}/payments")).await?.json;
     assert_eq!(found["items"][0]["status"], "captured");
-    let again = bench
-        .control
-        .post(
-            "/_ctl/payments",
-            &json!({ "order_id": order, "status": "captured" }),
-        )
-        .await?;
+    let again = bench.control.post("/_ctl/payments", &json!({ "order_id": order, "status": "captured" })).await?;
     assert_eq!(again.status, StatusCode::BAD_REQUEST);
     Ok(())
 }
@@ -323,61 +227,23 @@ async fn a_payment_makes_the_order_paid_and_is_told_by_signed_webhooks() -> Resu
 async fn a_failed_payment_may_be_authorized_late_and_captured_by_the_merchant_once() -> Result<()> {
     let bench = Bench::start().await?;
     let order = bench.order(5000).await?;
-    let payment = bench
-        .razorpay
-        .pay(&order, Attempt::new(Outcome::Failed))
-        .unwrap()
-        .payment_id;
-    let found = bench
-        .api
-        .get(&format!("/v1/payments/{payment}"))
-        .await?
-        .json;
-    assert_eq!(
-        (&found["status"], &found["error_code"]),
-        (&json!("failed"), &json!("BAD_REQUEST_ERROR"))
-    );
+    let payment = bench.razorpay.pay(&order, Attempt::new(Outcome::Failed)).unwrap().payment_id;
+    let found = bench.api.get(&format!("/v1/payments/{payment}")).await?.json;
+    assert_eq!((&found["status"], &found["error_code"]), (&json!("failed"), &json!("BAD_REQUEST_ERROR")));
     bench.settled().await?;
 
-    let late = bench
-        .control
-        .post(&format!("/_ctl/payments/{payment}/authorize"), &json!({}))
-        .await?
-        .json;
-    assert_eq!(
-        (&late["status"], &late["error_code"]),
-        (&json!("authorized"), &Value::Null)
-    );
+    let late = bench.control.post(&format!("/_ctl/payments/{payment}/authorize"), &json!({})).await?.json;
+    assert_eq!((&late["status"], &late["error_code"]), (&json!("authorized"), &Value::Null));
     bench.settled().await?;
     let capture = format!("/v1/payments/{payment}/capture");
-    let wrong = bench
-        .api
-        .post(&capture, &json!({ "amount": 4999, "currency": "INR" }))
-        .await?;
+    let wrong = bench.api.post(&capture, &json!({ "amount": 4999, "currency": "INR" })).await?;
     assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
-    let right = bench
-        .api
-        .post(&capture, &json!({ "amount": 5000, "currency": "INR" }))
-        .await?;
-    assert_eq!(
-        (right.status, &right.json["captured"]),
-        (StatusCode::OK, &json!(true))
-    );
-    let second = bench
-        .api
-        .post(&capture, &json!({ "amount": 5000, "currency": "INR" }))
-        .await?;
+    let right = bench.api.post(&capture, &json!({ "amount": 5000, "currency": "INR" })).await?;
+    assert_eq!((right.status, &right.json["captured"]), (StatusCode::OK, &json!(true)));
+    let second = bench.api.post(&capture, &json!({ "amount": 5000, "currency": "INR" })).await?;
     assert_eq!(second.status, StatusCode::BAD_REQUEST);
     bench.settled().await?;
-    assert_eq!(
-        bench.merchant.events(),
-        [
-            "payment.failed",
-            "payment.authorized",
-            "payment.captured",
-            "order.paid"
-        ]
-    );
+    assert_eq!(bench.merchant.events(), ["payment.failed", "payment.authorized", "payment.captured", "order.paid"]);
     Ok(())
 }
 
@@ -385,83 +251,31 @@ async fn a_failed_payment_may_be_authorized_late_and_captured_by_the_merchant_on
 async fn refunds_never_exceed_the_payment_and_the_same_key_gives_the_same_answer() -> Result<()> {
     let bench = Bench::start().await?;
     let payment = bench.captured().await?;
-    let first = bench
-        .refund(&payment, "key-number-1", json!({ "amount": 400 }))
-        .await?;
-    assert_eq!(
-        (first.0, &first.1["status"]),
-        (StatusCode::OK, &json!("processed"))
-    );
-    assert_eq!(
-        bench
-            .refund(&payment, "key-number-1", json!({ "amount": 400 }))
-            .await?,
-        first
-    );
-    let other_body = bench
-        .refund(&payment, "key-number-1", json!({ "amount": 300 }))
-        .await?;
+    let first = bench.refund(&payment, "key-number-1", json!({ "amount": 400 })).await?;
+    assert_eq!((first.0, &first.1["status"]), (StatusCode::OK, &json!("processed")));
+    assert_eq!(bench.refund(&payment, "key-number-1", json!({ "amount": 400 })).await?, first);
+    let other_body = bench.refund(&payment, "key-number-1", json!({ "amount": 300 })).await?;
     assert_eq!(other_body.0, StatusCode::CONFLICT);
-    let short_key = bench
-        .refund(&payment, "short", json!({ "amount": 300 }))
-        .await?;
+    let short_key = bench.refund(&payment, "short", json!({ "amount": 300 })).await?;
     assert_eq!(short_key.0, StatusCode::BAD_REQUEST);
-    let too_much = bench
-        .refund(&payment, "key-number-2", json!({ "amount": 601 }))
-        .await?;
+    let too_much = bench.refund(&payment, "key-number-2", json!({ "amount": 601 })).await?;
     assert_eq!(too_much.0, StatusCode::BAD_REQUEST);
-    let found = bench
-        .api
-        .get(&format!("/v1/payments/{payment}"))
-        .await?
-        .json;
-    assert_eq!(
-        (&found["amount_refunded"], &found["refund_status"]),
-        (&json!(400), &json!("partial"))
-    );
+    let found = bench.api.get(&format!("/v1/payments/{payment}")).await?.json;
+    assert_eq!((&found["amount_refunded"], &found["refund_status"]), (&json!(400), &json!("partial")));
 
     let rest = bench
         .api
-        .send(
-            http::Method::POST,
-            &format!("/v1/payments/{payment}/refund"),
-            None,
-            bytes::Bytes::new(),
-        )
+        .send(http::Method::POST, &format!("/v1/payments/{payment}/refund"), None, bytes::Bytes::new())
         .await?;
     assert_eq!(rest.json["amount"], 600);
-    let found = bench
-        .api
-        .get(&format!("/v1/payments/{payment}"))
-        .await?
-        .json;
-    assert_eq!(
-        (&found["status"], &found["refund_status"]),
-        (&json!("refunded"), &json!("full"))
-    );
-    assert_eq!(
-        bench
-            .api
-            .get(&format!("/v1/payments/{payment}/refunds"))
-            .await?
-            .json["count"],
-        2
-    );
+    let found = bench.api.get(&format!("/v1/payments/{payment}")).await?.json;
+    assert_eq!((&found["status"], &found["refund_status"]), (&json!("refunded"), &json!("full")));
+    assert_eq!(bench.api.get(&format!("/v1/payments/{payment}/refunds")).await?.json["count"], 2);
     let refund = rest.json["id"].as_str().context("an id")?;
-    assert_eq!(
-        bench.api.get(&format!("/v1/refunds/{refund}")).await?.json["status"],
-        "processed"
-    );
+    assert_eq!(bench.api.get(&format!("/v1/refunds/{refund}")).await?.json["status"], "processed");
     bench.settled().await?;
     let refunds: Vec<String> = bench.merchant.events().split_off(3);
-    assert_eq!(
-        refunds
-            .iter()
-            .filter(|name| *name == "refund.processed")
-            .count(),
-        2,
-        "{refunds:?}"
-    );
+    assert_eq!(refunds.iter().filter(|name| *name == "refund.processed").count(), 2, "{refunds:?}");
     Ok(())
 }
 
@@ -469,43 +283,18 @@ async fn refunds_never_exceed_the_payment_and_the_same_key_gives_the_same_answer
 async fn a_refund_that_fails_gives_the_money_back_to_the_merchant() -> Result<()> {
     let bench = Bench::start().await?;
     let payment = bench.captured().await?;
-    bench.razorpay.set_faults(Faults {
-        refunds: RefundCourse::Pending,
-        ..Faults::default()
-    });
+    bench.razorpay.set_faults(Faults { refunds: RefundCourse::Pending, ..Faults::default() });
     let (_, refund) = bench.refund(&payment, "key-number-1", json!({})).await?;
     assert_eq!(refund["status"], "pending");
     bench.settled().await?;
     let id = refund["id"].as_str().context("an id")?;
-    let failed = bench
-        .control
-        .post(
-            &format!("/_ctl/refunds/{id}"),
-            &json!({ "status": "failed" }),
-        )
-        .await?
-        .json;
+    let failed = bench.control.post(&format!("/_ctl/refunds/{id}"), &json!({ "status": "failed" })).await?.json;
     assert_eq!(failed["status"], "failed");
-    assert!(
-        bench
-            .razorpay
-            .refund_settle(id, RefundStatus::Processed)
-            .is_err()
-    );
-    let found = bench
-        .api
-        .get(&format!("/v1/payments/{payment}"))
-        .await?
-        .json;
-    assert_eq!(
-        (&found["status"], &found["amount_refunded"]),
-        (&json!("captured"), &json!(0))
-    );
+    assert!(bench.razorpay.refund_settle(id, RefundStatus::Processed).is_err());
+    let found = bench.api.get(&format!("/v1/payments/{payment}")).await?.json;
+    assert_eq!((&found["status"], &found["amount_refunded"]), (&json!("captured"), &json!(0)));
     bench.settled().await?;
-    assert_eq!(
-        bench.merchant.events().last().map(String::as_str),
-        Some("refund.failed")
-    );
+    assert_eq!(bench.merchant.events().last().map(String::as_str), Some("refund.failed"));
     Ok(())
 }
 
@@ -513,10 +302,7 @@ async fn a_refund_that_fails_gives_the_money_back_to_the_merchant() -> Result<()
 async fn a_refused_webhook_is_retried_under_the_same_event_id() -> Result<()> {
     let bench = Bench::start_refusing(2, &[5, 5, 5]).await?;
     let order = bench.order(1000).await?;
-    bench
-        .razorpay
-        .pay(&order, Attempt::new(Outcome::Failed))
-        .unwrap();
+    bench.razorpay.pay(&order, Attempt::new(Outcome::Failed)).unwrap();
     bench.settled().await?;
     let ids = bench.merchant.event_ids();
     assert_eq!(ids.len(), 3);
@@ -529,18 +315,11 @@ async fn a_refused_webhook_is_retried_under_the_same_event_id() -> Result<()> {
 async fn a_webhook_is_given_up_after_the_last_retry() -> Result<()> {
     let bench = Bench::start_refusing(100, &[1, 1]).await?;
     let order = bench.order(1000).await?;
-    bench
-        .razorpay
-        .pay(&order, Attempt::new(Outcome::Failed))
-        .unwrap();
+    bench.razorpay.pay(&order, Attempt::new(Outcome::Failed)).unwrap();
     bench.settled().await?;
     let webhook = &bench.razorpay.state()["webhooks"][0];
     assert_eq!(
-        (
-            &webhook["state"],
-            &webhook["attempts"],
-            &webhook["last_status"]
-        ),
+        (&webhook["state"], &webhook["attempts"], &webhook["last_status"]),
         (&json!("failed"), &json!(3), &json!(503))
     );
     Ok(())
@@ -550,18 +329,12 @@ async fn a_webhook_is_given_up_after_the_last_retry() -> Result<()> {
 async fn webhooks_can_be_lost_and_duplicated_and_delayed() -> Result<()> {
     let bench = Bench::start().await?;
     let faults = json!({ "webhooks": { "lose": 1, "duplicate": 1, "delay_ms": 50 } });
-    assert_eq!(
-        bench.control.post("/_ctl/faults", &faults).await?.status,
-        StatusCode::OK
-    );
+    assert_eq!(bench.control.post("/_ctl/faults", &faults).await?.status, StatusCode::OK);
     let started = std::time::Instant::now();
     bench.captured().await?;
     bench.settled().await?;
     assert!(started.elapsed() >= Duration::from_millis(50));
-    assert_eq!(
-        bench.merchant.events(),
-        ["payment.captured", "payment.captured", "order.paid"]
-    );
+    assert_eq!(bench.merchant.events(), ["payment.captured", "payment.captured", "order.paid"]);
     let ids = bench.merchant.event_ids();
     assert_eq!(ids[0], ids[1]);
     assert_eq!(bench.razorpay.state()["webhooks"][0]["state"], "lost");
@@ -571,33 +344,17 @@ async fn webhooks_can_be_lost_and_duplicated_and_delayed() -> Result<()> {
 #[tokio::test]
 async fn webhooks_can_overtake_each_other_and_be_held() -> Result<()> {
     let bench = Bench::start().await?;
-    bench.webhook_faults(WebhookFaults {
-        reorder: true,
-        ..WebhookFaults::default()
-    });
+    bench.webhook_faults(WebhookFaults { reorder: true, ..WebhookFaults::default() });
     bench.captured().await?;
     bench.merchant.wait_for(2).await?;
     bench.settled().await?;
-    assert_eq!(
-        bench.merchant.events(),
-        ["payment.captured", "payment.authorized"]
-    );
-    let flushed = bench
-        .control
-        .post("/_ctl/webhooks/flush", &json!({}))
-        .await?
-        .json;
+    assert_eq!(bench.merchant.events(), ["payment.captured", "payment.authorized"]);
+    let flushed = bench.control.post("/_ctl/webhooks/flush", &json!({})).await?.json;
     assert_eq!(flushed["released"], 1);
     bench.settled().await?;
-    assert_eq!(
-        bench.merchant.events().last().map(String::as_str),
-        Some("order.paid")
-    );
+    assert_eq!(bench.merchant.events().last().map(String::as_str), Some("order.paid"));
 
-    bench.webhook_faults(WebhookFaults {
-        hold: Budget::Always,
-        ..WebhookFaults::default()
-    });
+    bench.webhook_faults(WebhookFaults { hold: Budget::Always, ..WebhookFaults::default() });
     bench.captured().await?;
     bench.settled().await?;
     assert_eq!(bench.merchant.events().len(), 3);
@@ -610,60 +367,32 @@ async fn webhooks_can_overtake_each_other_and_be_held() -> Result<()> {
 #[tokio::test]
 async fn a_late_capture_leaves_the_order_attempted_until_it_comes() -> Result<()> {
     let bench = Bench::start().await?;
-    bench
-        .control
-        .post("/_ctl/faults", &json!({ "capture_late": true }))
-        .await?;
+    bench.control.post("/_ctl/faults", &json!({ "capture_late": true })).await?;
     let payment = bench.captured().await?;
-    let found = bench
-        .api
-        .get(&format!("/v1/payments/{payment}"))
-        .await?
-        .json;
+    let found = bench.api.get(&format!("/v1/payments/{payment}")).await?.json;
     assert_eq!(found["status"], "authorized");
     let order = found["order_id"].as_str().context("an order")?;
-    assert_eq!(
-        bench.api.get(&format!("/v1/orders/{order}")).await?.json["status"],
-        "attempted"
-    );
-    bench
-        .control
-        .post(&format!("/_ctl/payments/{payment}/capture"), &json!({}))
-        .await?;
-    assert_eq!(
-        bench.api.get(&format!("/v1/orders/{order}")).await?.json["status"],
-        "paid"
-    );
+    assert_eq!(bench.api.get(&format!("/v1/orders/{order}")).await?.json["status"], "attempted");
+    bench.control.post(&format!("/_ctl/payments/{payment}/capture"), &json!({})).await?;
+    assert_eq!(bench.api.get(&format!("/v1/orders/{order}")).await?.json["status"], "paid");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_call_can_fail_without_acting_and_hang_up_after_acting() -> Result<()> {
     let bench = Bench::start().await?;
-    let fail_with = FailWith {
-        status: 500,
-        calls: Budget::Times(1),
-    };
+    let fail_with = FailWith { status: 500, calls: Budget::Times(1) };
     bench.razorpay.set_faults(Faults {
         fail_with,
         drop_connection_after_acting: Budget::Times(1),
         ..Faults::default()
     });
     let ask = json!({ "amount": 1000, "currency": "INR" });
-    assert_eq!(
-        bench.api.post("/v1/orders", &ask).await?.status,
-        StatusCode::INTERNAL_SERVER_ERROR
-    );
+    assert_eq!(bench.api.post("/v1/orders", &ask).await?.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(bench.razorpay.state()["orders"], json!([]));
     let hung_up = bench.api.post("/v1/orders", &ask).await;
-    assert!(
-        matches!(hung_up, Err(ClientError::Connection { .. })),
-        "{hung_up:?}"
-    );
-    assert_eq!(
-        bench.razorpay.state()["orders"].as_array().map(Vec::len),
-        Some(1)
-    );
+    assert!(matches!(hung_up, Err(ClientError::Connection { .. })), "{hung_up:?}");
+    assert_eq!(bench.razorpay.state()["orders"].as_array().map(Vec::len), Some(1));
     assert_eq!(bench.api.get("/v1/orders").await?.json["count"], 1);
     Ok(())
 }
@@ -671,18 +400,12 @@ async fn a_call_can_fail_without_acting_and_hang_up_after_acting() -> Result<()>
 #[tokio::test]
 async fn when_down_it_answers_nobody_but_the_control_door() -> Result<()> {
     let bench = Bench::start().await?;
-    bench
-        .control
-        .post("/_ctl/faults", &json!({ "down": true }))
-        .await?;
+    bench.control.post("/_ctl/faults", &json!({ "down": true })).await?;
     assert!(bench.api.get("/v1/orders").await.is_err());
     let cleared = bench.control.delete("/_ctl/faults", &Value::Null).await?;
     assert_eq!(cleared.json["down"], false);
     assert_eq!(bench.api.get("/v1/orders").await?.status, StatusCode::OK);
-    let unknown = bench
-        .control
-        .post("/_ctl/faults", &json!({ "dwon": true }))
-        .await?;
+    let unknown = bench.control.post("/_ctl/faults", &json!({ "dwon": true })).await?;
     assert_eq!(unknown.status, StatusCode::BAD_REQUEST);
     Ok(())
 }
@@ -691,10 +414,7 @@ async fn when_down_it_answers_nobody_but_the_control_door() -> Result<()> {
 async fn a_repeated_refund_is_a_conflict_while_the_first_is_in_flight() -> Result<()> {
     let bench = Bench::start().await?;
     let payment = bench.captured().await?;
-    bench.razorpay.set_faults(Faults {
-        slow_ms: 400,
-        ..Faults::default()
-    });
+    bench.razorpay.set_faults(Faults { slow_ms: 400, ..Faults::default() });
     let (first, second) = tokio::join!(
         bench.refund(&payment, "key-number-1", json!({ "amount": 400 })),
         bench.refund(&payment, "key-number-1", json!({ "amount": 400 })),
@@ -703,17 +423,8 @@ async fn a_repeated_refund_is_a_conflict_while_the_first_is_in_flight() -> Resul
     statuses.sort();
     assert_eq!(statuses, [StatusCode::OK, StatusCode::CONFLICT]);
     bench.razorpay.set_faults(Faults::default());
-    assert_eq!(
-        bench
-            .refund(&payment, "key-number-1", json!({ "amount": 400 }))
-            .await?
-            .0,
-        StatusCode::OK
-    );
-    assert_eq!(
-        bench.razorpay.state()["refunds"].as_array().map(Vec::len),
-        Some(1)
-    );
+    assert_eq!(bench.refund(&payment, "key-number-1", json!({ "amount": 400 })).await?.0, StatusCode::OK);
+    assert_eq!(bench.razorpay.state()["refunds"].as_array().map(Vec::len), Some(1));
     Ok(())
 }
 
@@ -727,20 +438,11 @@ async fn a_person_can_pay_on_the_page_and_gets_the_three_values() -> Result<()> 
     assert!(text(bench.control.get(&page).await?).contains("INR 2542.50"));
     let form = |outcome: &'static str| {
         let kind = Some("application/x-www-form-urlencoded");
-        bench.control.send(
-            http::Method::POST,
-            &page,
-            kind,
-            bytes::Bytes::from_static(outcome.as_bytes()),
-        )
+        bench.control.send(http::Method::POST, &page, kind, bytes::Bytes::from_static(outcome.as_bytes()))
     };
     assert!(text(form("outcome=failed").await?).contains("Payment failed"));
     let paid = text(form("outcome=captured").await?);
-    for field in [
-        "razorpay_order_id",
-        "razorpay_payment_id",
-        "razorpay_signature",
-    ] {
+    for field in ["razorpay_order_id", "razorpay_payment_id", "razorpay_signature"] {
         assert!(paid.contains(field), "{paid}");
     }
     assert_eq!(bench.razorpay.state()["orders"][0]["status"], "paid");
@@ -751,22 +453,12 @@ async fn a_person_can_pay_on_the_page_and_gets_the_three_values() -> Result<()> 
 async fn a_reset_forgets_objects_and_faults_but_not_the_settings() -> Result<()> {
     let bench = Bench::start().await?;
     bench.captured().await?;
-    bench
-        .control
-        .post("/_ctl/settings", &json!({ "webhook_secret": "next" }))
-        .await?;
-    bench
-        .control
-        .post("/_ctl/faults", &json!({ "down": true }))
-        .await?;
+    bench.control.post("/_ctl/settings", &json!({ "webhook_secret": "next" })).await?;
+    bench.control.post("/_ctl/faults", &json!({ "down": true })).await?;
     bench.control.post("/_ctl/reset", &json!({})).await?;
     let state = bench.control.get("/_ctl/state").await?.json;
     assert_eq!(
-        (
-            &state["orders"],
-            &state["webhooks"],
-            &state["faults"]["down"]
-        ),
+        (&state["orders"], &state["webhooks"], &state["faults"]["down"]),
         (&json!([]), &json!([]), &json!(false))
     );
     assert_eq!(bench.razorpay.settings().webhook_secret, "next");
@@ -781,32 +473,18 @@ async fn a_payment_that_was_begun_is_open_until_it_fails_or_is_authorized() -> R
     let mut ends = Vec::new();
     for end in ["fail", "authorize"] {
         let begun = bench.control.post("/_ctl/payments", &begin).await?.json;
-        let payment = begun["payment_id"]
-            .as_str()
-            .context("a payment")?
-            .to_owned();
-        let found = bench
-            .api
-            .get(&format!("/v1/payments/{payment}"))
-            .await?
-            .json;
+        let payment = begun["payment_id"].as_str().context("a payment")?.to_owned();
+        let found = bench.api.get(&format!("/v1/payments/{payment}")).await?.json;
         assert_eq!(found["status"], "created");
         let path = format!("/_ctl/payments/{payment}/{end}");
         ends.push(bench.control.post(&path, &json!({})).await?.json["status"].clone());
         assert_eq!(
-            bench
-                .control
-                .post(&format!("/_ctl/payments/{payment}/fail"), &json!({}))
-                .await?
-                .status,
+            bench.control.post(&format!("/_ctl/payments/{payment}/fail"), &json!({})).await?.status,
             StatusCode::BAD_REQUEST
         );
         bench.settled().await?;
     }
     assert_eq!(ends, ["failed", "authorized"]);
-    assert_eq!(
-        bench.merchant.events(),
-        ["payment.failed", "payment.authorized"]
-    );
+    assert_eq!(bench.merchant.events(), ["payment.failed", "payment.authorized"]);
     Ok(())
 }

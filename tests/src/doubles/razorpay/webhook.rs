@@ -72,12 +72,7 @@ async fn attempt(shared: &Shared, client: &Client, webhook: &Prepared) -> bool {
         .with_header("x-razorpay-signature", &webhook.signature)
         .with_header("x-razorpay-event-id", &webhook.event_id)
         .with_header("user-agent", "Razorpay-Webhook/v1")
-        .send(
-            Method::POST,
-            &url,
-            Some("application/json"),
-            webhook.body.clone(),
-        )
+        .send(Method::POST, &url, Some("application/json"), webhook.body.clone())
         .await;
     // An unreachable receiver is an ordinary thing for a webhook: it shows as an attempt
     // without a status.
