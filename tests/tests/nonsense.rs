@@ -201,7 +201,8 @@ async fn no_input_causes_a_server_error() -> Result<()> {
             }
         };
         if *method == "GET" {
-            path.push_str(random.of(QUERIES));
+            let query: &&str = random.of(QUERIES);
+            path.push_str(query);
         }
         let client = random.of(&clients);
         let media_type = (!body.is_empty()).then_some("application/json");

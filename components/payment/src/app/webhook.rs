@@ -79,7 +79,7 @@ impl App {
         }
         match subject {
             Subject::Payment(payment) if payment.is_captured() => {
-                drop(self.apply_capture(tx, payment, "webhook").await?)
+                self.apply_capture(tx, payment, "webhook").await?;
             }
             Subject::Payment(payment) => self.note_attempt(tx, payment).await?,
             Subject::Refund(refund) => self.take_refund(tx, refund).await?,
