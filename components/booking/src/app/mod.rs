@@ -23,7 +23,7 @@ use cairn_shared::{
     events::{self, Event},
     http::Router,
     migrations::Migration,
-    time::MINUTE,
+    time::SECOND,
 };
 use serde::Serialize;
 
@@ -39,8 +39,8 @@ use crate::{
 };
 
 /// How long a change may take before others take the booking over, in ms. No request
-/// is allowed to run for that long.
-const LEASE: i64 = MINUTE;
+/// is allowed to run for that long: see `request_time` in spin.toml.
+const LEASE: i64 = 20 * SECOND;
 
 /// How often, and how many ms apart, a booking that somebody else has is asked for again.
 const LEASE_TRIES_MAX: u32 = 30;
