@@ -31,10 +31,7 @@ impl Email {
                     && !label.ends_with('-')
                     && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
             };
-            local_ok
-                && labels.len() >= 2
-                && labels.iter().all(|l| label_ok(l))
-                && labels.last().is_some_and(|l| l.len() >= 2)
+            local_ok && labels.len() >= 2 && labels.iter().all(label_ok) && labels.last().is_some_and(|l| l.len() >= 2)
         });
         if well_formed && text.len() <= EMAIL_CHARS_MAX {
             Ok(Self(text))

@@ -69,7 +69,8 @@ fn documents<T: DeserializeOwned>(name: &str, text: &str, now: Timestamp) -> Res
     let failed = |error: serde_json::Error| format!("{name}.json: {error}");
     let documents: Vec<Value> = serde_json::from_str(text).map_err(failed)?;
     let complete = |mut document: Value| {
-        let days = document["createdDaysAgo"].as_i64().unwrap_or(0);
+        let days =
+            document["createdDaysAgo"].as_i64().ok_or_else(|| format!("{name}.json: createdDaysAgo is missing"))?;
         let created = now.plus(-days * DAY);
         if let Some(name) = document["name"].as_str() {
             document["slug"] = domain::slug(name).into();
