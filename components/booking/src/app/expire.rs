@@ -116,7 +116,11 @@ impl App {
         if booking.status == Status::PendingPayment && !booking.session_over(self.now()) {
             match self.reopen(&booking).await {
                 Ok(()) => return Ok(store::lease_end(&self.db, id, lease).await?),
-                Err(CreateError::Unavailable(cause)) => return Err(BookingError::Unavailable(cause)),
+                Err(CreateError::Unavailable(cause)) => {
+                    // It may be paid, and payment about to tell so: that must not wait for this lease.
+                    store::lease_lapse(&self.db, id, lease, self.now()).await?;
+                    return Err(BookingError::Unavailable(cause));
+                }
                 // Its seats or its promo use are gone, so it can no longer be paid.
                 Err(refused) => {
                     log::warn("an unpaid booking could not be kept", &[("booking", &id), ("cause", &refused)]);
