@@ -31,8 +31,9 @@ const INBOX_KEPT: i64 = 30 * 24 * HOUR;
 /// How long an event is left to the request that delivers it itself.
 const INLINE_MAX: i64 = 3 * SECOND;
 
-/// The longest wait between two attempts to deliver.
-const BACKOFF_MAX: i64 = 60 * SECOND;
+/// The longest wait between two attempts to deliver: less than the minute between two
+/// scheduled relays, so that none comes too early.
+const BACKOFF_MAX: i64 = 30 * SECOND;
 
 /// Something that happened, as CloudEvents 1.0 has it in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
