@@ -2,7 +2,10 @@
 
 mod world;
 
-use cairn_booking::{app::Message, domain::Kind};
+use cairn_booking::{
+    app::{Message, News},
+    domain::Kind,
+};
 use cairn_shared::{
     Id, Paise,
     time::{DAY, MINUTE},
@@ -177,7 +180,7 @@ async fn a_late_payment_for_seats_that_are_gone_goes_back() {
     assert_eq!((body["refundStatus"].as_str().unwrap(), &body["refundAmount"]), ("processing", &json!(FULL)));
     world.job("mails").await;
     assert!(
-        matches!(&world.outside.mails.borrow()[0].message, Message::BookingCancelled { refund, .. } if *refund == Paise::rupees(FULL))
+        matches!(&world.outside.mails.borrow()[0].message, Message::Notice(_, News::Cancelled { entire: true, refund: Some(refund), .. }) if refund.amount == Paise::rupees(FULL))
     );
     let refunded = |status: &str, at: i64| json!({ "bookingId": id, "paymentId": "pay_1", "refundId": "rf", "amountPaise": FULL * 100, "status": status, "at": at });
     world.event("payment.refunded", refunded("success", NOW + 10)).await;

@@ -16,6 +16,20 @@ const SEATS: &str = "cairn:batch/seats";
 const PROMOS: &str = "cairn:payment/promos";
 const CHECKOUT: &str = "cairn:payment/checkout";
 const MAIL: &str = "cairn:notification/mail";
+const NOTICES: &str = "cairn:notification/notices";
+const NOTICE_KINDS: [&str; 11] = [
+    "booking-confirmed",
+    "balance-received",
+    "booking-cancelled",
+    "seat-cancelled",
+    "dates-changed",
+    "request-declined",
+    "request-received",
+    "unpaid-cancelled",
+    "balance-reminder",
+    "details-reminder",
+    "trip-reminder",
+];
 
 const MONTH_MS: i64 = 30 * 86_400_000;
 
@@ -60,7 +74,7 @@ fn summaries() -> Val {
 /// Peers that all do what they are asked; what a test answers itself comes after these.
 fn agreeable() -> Stage {
     let date = || batch(BATCH, TREK, now_ms() + MONTH_MS, 0);
-    Stage::of("booking")
+    let stage = Stage::of("booking")
         .answer(ACCOUNTS, "fill-phone", |_| done())
         .answer(CATALOGUE, "get-terms", |_| ok(terms()))
         .answer(CATALOGUE, "list-summaries", |_| ok(Val::List(vec![summaries()])))
@@ -76,7 +90,8 @@ fn agreeable() -> Stage {
         .answer(CHECKOUT, "close", |_| done())
         .answer(CHECKOUT, "list-payments", |_| ok(Val::List(Vec::new())))
         .answer(CHECKOUT, "refund-all", |_| done())
-        .answer(MAIL, "enqueue", |_| done())
+        .answer(MAIL, "enqueue", |_| done());
+    NOTICE_KINDS.iter().fold(stage, |stage, kind| stage.answer(NOTICES, kind, |_| done()))
 }
 
 impl Alone {

@@ -28,7 +28,7 @@ use cairn_shared::{
 use serde::Serialize;
 
 pub use invoices::Seller;
-pub use mails::{Attachment, Mail, MailError, Message, Trip};
+pub use mails::{Attachment, Mail, MailError, Message, News, Person, RefundNews, RequestKind, Trip};
 pub use participants::Details;
 pub use peers::{HoldRequest, NoPeers, Peers, SeatsError, Unavailable};
 pub use read::{Listing, STAFF_PERMISSIONS, Setting};

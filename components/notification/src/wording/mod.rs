@@ -1,5 +1,7 @@
 //! What the mails say, in Indian English. All wording of the service is here.
 
+mod notices;
+
 use cairn_shared::{Paise, Timestamp, Zone};
 
 use crate::{
@@ -34,6 +36,7 @@ pub fn letter(site: &Site, envelope: &Envelope) -> Letter {
         Message::BookingConfirmed(booking) => site.booking_confirmed(booking),
         Message::BookingCancelled(booking) => site.booking_cancelled(booking),
         Message::Invoice(trip) => site.invoice(trip),
+        Message::Notice(notice) => site.notice(notice),
     };
     let mut all = vec![Block::Paragraph(greeting)];
     all.extend(blocks);
@@ -92,8 +95,7 @@ impl Site {
                 "Your seats are held. Please pay the balance of {}{by} to keep them.",
                 rupees(payment.remaining)
             )));
-            let url = format!("{}/payment/{}", self.frontend_url, path_segment(&payment.trip.booking_id));
-            blocks.push(Block::Link { label: "Pay the balance", url });
+            blocks.push(self.balance_link(&payment.trip));
         } else {
             blocks.push(paragraph("Your booking is paid in full. Please add the details of all participants to your booking if you have not done so yet."));
         }
@@ -117,12 +119,7 @@ impl Site {
             paragraph(format!("Your seat on {trek} is confirmed. We look forward to walking with you!")),
             Block::Facts(facts),
             paragraph("Before you come:"),
-            Block::List(vec![
-                "Carry a government photo ID; we check it at the start.".into(),
-                "Wear trekking shoes that you have walked in before, and bring rain protection and a torch.".into(),
-                "Carry two litres of water and any medicine you take regularly.".into(),
-                "Tell your trek leader about health conditions before the walk begins.".into(),
-            ]),
+            what_to_bring(),
             paragraph(self.change_advice()),
         ];
         (format!("Booking confirmed: {trek}, {}", self.day(booking.trip.start_date)), blocks)
@@ -162,6 +159,11 @@ impl Site {
         (format!("Invoice for booking {}: {trek}", one_line(&trip.booking_code, NAME_CHARS_MAX)), blocks)
     }
 
+    fn balance_link(&self, trip: &Trip) -> Block {
+        let url = format!("{}/payment/{}", self.frontend_url, path_segment(&trip.booking_id));
+        Block::Link { label: "Pay the balance", url }
+    }
+
     fn change_advice(&self) -> String {
         let call = self.support_phone.as_ref().map(|phone| format!(" or call us on {phone}")).unwrap_or_default();
         format!(
@@ -196,6 +198,15 @@ impl Site {
         let (from, to) = (self.day(from), self.day(to));
         if from == to { from } else { format!("{from} to {to}") }
     }
+}
+
+fn what_to_bring() -> Block {
+    Block::List(vec![
+        "Carry a government photo ID; we check it at the start.".into(),
+        "Wear trekking shoes that you have walked in before, and bring rain protection and a torch.".into(),
+        "Carry two litres of water and any medicine you take regularly.".into(),
+        "Tell your trek leader about health conditions before the walk begins.".into(),
+    ])
 }
 
 fn code_blocks(intro: String, code: &Code) -> Vec<Block> {

@@ -1,5 +1,7 @@
 //! The other services by their WIT interfaces.
 
+mod notices;
+
 use cairn_shared::{BasisPoints, Id, Paise, Timestamp, async_trait};
 
 use crate::{
@@ -141,33 +143,10 @@ fn trip(trip: &Trip) -> mail::Trip {
     }
 }
 
-fn message(message: &Message) -> mail::Message {
-    match message {
-        Message::PaymentReceived { trip: about, amount, remaining, due, method, payment_id } => {
-            mail::Message::PaymentReceived(mail::PaymentReceived {
-                trip: trip(about),
-                amount: amount.0,
-                remaining: remaining.0,
-                due_date: due.map(Timestamp::millis),
-                method: method.clone(),
-                payment_id: payment_id.clone(),
-            })
-        }
-        Message::BookingConfirmed { trip: about, total, requests } => {
-            mail::Message::BookingConfirmed(mail::BookingConfirmed {
-                trip: trip(about),
-                total: total.map(|total| total.0),
-                requests: requests.clone(),
-            })
-        }
-        Message::BookingCancelled { trip: about, refund, reason } => {
-            mail::Message::BookingCancelled(mail::BookingReleased {
-                trip: trip(about),
-                refund: refund.0,
-                reason: reason.clone(),
-            })
-        }
-        Message::Invoice(about) => mail::Message::Invoice(trip(about)),
+fn mail_error(error: mail::Error) -> MailError {
+    match error {
+        mail::Error::Invalid(problem) => MailError::Invalid(problem),
+        mail::Error::Unavailable(cause) => MailError::Unavailable(cause),
     }
 }
 
@@ -296,15 +275,25 @@ impl Peers for Links {
             content_type: attachment.content_type.to_owned(),
             content: attachment.content.clone(),
         });
-        let envelope = mail::Envelope {
-            key: sent.key.clone(),
-            to: mail::Recipient { name: sent.name.clone(), email: sent.email.clone() },
-            message: message(&sent.message),
-            attachments: attachments.collect(),
+        let attachments = attachments.collect();
+        let to = mail::Recipient { name: sent.name.clone(), email: sent.email.clone() };
+        let key = sent.key.clone();
+        let message = match &sent.message {
+            Message::Notice(about, news) => {
+                return notices::send(notices::Address { key, to, attachments }, trip(about), news).await;
+            }
+            Message::PaymentReceived { trip: about, amount, remaining, due, method, payment_id } => {
+                mail::Message::PaymentReceived(mail::PaymentReceived {
+                    trip: trip(about),
+                    amount: amount.0,
+                    remaining: remaining.0,
+                    due_date: due.map(Timestamp::millis),
+                    method: method.clone(),
+                    payment_id: payment_id.clone(),
+                })
+            }
+            Message::Invoice(about) => mail::Message::Invoice(trip(about)),
         };
-        mail::enqueue(envelope).await.map_err(|error| match error {
-            mail::Error::Invalid(problem) => MailError::Invalid(problem),
-            mail::Error::Unavailable(cause) => MailError::Unavailable(cause),
-        })
+        mail::enqueue(mail::Envelope { key, to, message, attachments }).await.map_err(mail_error)
     }
 }

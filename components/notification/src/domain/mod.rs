@@ -1,9 +1,16 @@
 //! What a mail is about, what may be sent, and when an attempt is repeated.
 
+mod notice;
+
 use cairn_shared::{
     DbError, Id, Paise, Timestamp,
     time::{DAY, MINUTE, SECOND},
     validate::Email,
+};
+
+pub use notice::{
+    Balance, Cancellation, Confirmation, Move, News, Notice, Person, Refund, RefundKind, RefundState, Refusal, Request,
+    RequestKind, Settlement,
 };
 
 /// Characters of a sender's key.
@@ -103,6 +110,7 @@ pub enum Message {
     BookingCancelled(BookingCancelled),
     /// An invoice sent again, or for a booking that staff confirmed.
     Invoice(Trip),
+    Notice(Notice),
 }
 
 impl Message {
@@ -116,6 +124,7 @@ impl Message {
             Self::BookingConfirmed(_) => "booking-confirmed",
             Self::BookingCancelled(_) => "booking-cancelled",
             Self::Invoice(_) => "invoice",
+            Self::Notice(notice) => notice.news.kind(),
         }
     }
 
@@ -127,7 +136,8 @@ impl Message {
             | Self::PaymentReceived(_)
             | Self::BookingConfirmed(_)
             | Self::BookingCancelled(_)
-            | Self::Invoice(_) => None,
+            | Self::Invoice(_)
+            | Self::Notice(_) => None,
         }
     }
 
@@ -138,6 +148,7 @@ impl Message {
             Self::BookingConfirmed(booking) => Some(&booking.trip),
             Self::BookingCancelled(booking) => Some(&booking.trip),
             Self::Invoice(trip) => Some(trip),
+            Self::Notice(notice) => Some(&notice.trip),
         }
     }
 
@@ -187,7 +198,8 @@ impl Envelope {
         if self.message.code().is_some_and(|code| code.valid_minutes == 0 || !is_code(&code.code)) {
             return invalid("a code has 4 to 12 letters or digits and is valid for a minute at least");
         }
-        if self.message.trip().is_some_and(|trip| trip.participants.len() > PARTICIPANTS_MAX) {
+        let too_long = matches!(&self.message, Message::Notice(notice) if notice.news.is_too_long());
+        if too_long || self.message.trip().is_some_and(|trip| trip.participants.len() > PARTICIPANTS_MAX) {
             return invalid("there are more than 100 participants");
         }
         if self.attachments.len() > ATTACHMENTS_MAX {

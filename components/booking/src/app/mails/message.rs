@@ -1,0 +1,135 @@
+//! Mails as notification takes them.
+
+use cairn_shared::{Id, Paise, Timestamp};
+
+use crate::domain::{RefundStatus, RefundType};
+
+/// A trip as mails name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trip {
+    pub booking_id: Id,
+    pub booking_code: String,
+    pub trek_name: String,
+    pub start: Timestamp,
+    pub end: Timestamp,
+    /// Who comes.
+    pub participants: Vec<String>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    PaymentReceived {
+        trip: Trip,
+        amount: Paise,
+        remaining: Paise,
+        due: Option<Timestamp>,
+        method: String,
+        payment_id: String,
+    },
+    Invoice(Trip),
+    Notice(Trip, News),
+}
+
+/// What people are told about a booked trip.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// The total is for the booker alone.
+    Confirmed {
+        people: Vec<Person>,
+        total: Option<Paise>,
+        requests: String,
+    },
+    BalanceReceived {
+        amount: Paise,
+        total: Paise,
+        method: String,
+        payment_id: String,
+    },
+    Cancelled {
+        entire: bool,
+        names: Vec<String>,
+        reason: String,
+        refund: Option<RefundNews>,
+    },
+    SeatCancelled {
+        reason: String,
+    },
+    DatesChanged {
+        old_start: Timestamp,
+        old_end: Timestamp,
+        answer: Option<String>,
+    },
+    RequestDeclined {
+        kind: RequestKind,
+        answer: String,
+    },
+    /// To staff.
+    RequestReceived {
+        kind: RequestKind,
+        reason: String,
+        customer: String,
+        phone: String,
+        wanted_start: Option<Timestamp>,
+    },
+    UnpaidCancelled {
+        balance: Paise,
+        due: Timestamp,
+    },
+    BalanceReminder {
+        balance: Paise,
+        due: Timestamp,
+    },
+    DetailsReminder,
+    TripReminder,
+}
+
+/// Somebody who comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    pub name: String,
+    pub age: Option<u32>,
+    pub gender: Option<String>,
+}
+
+/// What goes back, and how far that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefundNews {
+    pub kind: RefundType,
+    pub amount: Paise,
+    pub status: RefundStatus,
+}
+
+/// What a customer asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestKind {
+    Cancellation,
+    Reschedule,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    pub file_name: String,
+    pub content_type: &'static str,
+    pub content: Vec<u8>,
+}
+
+/// A mail to one person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// The same key is queued once.
+    pub key: String,
+    pub name: String,
+    pub email: String,
+    pub message: Message,
+    pub attachments: Vec<Attachment>,
+}
+
+/// Why a mail was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MailError {
+    /// It never will be.
+    Invalid(String),
+    Unavailable(String),
+}

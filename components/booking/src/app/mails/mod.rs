@@ -1,0 +1,191 @@
+//! Mails about bookings: noted with the change they tell of, sent in the background.
+//!
+//! A note says what to tell whom; the mail is made when it is sent, from the booking as
+//! it is then. Notification keeps one mail for each key, so sending twice is harmless.
+
+mod compose;
+mod message;
+
+use cairn_shared::{
+    Id, Timestamp, Tx, log,
+    time::{HOUR, MINUTE},
+};
+use serde::{Deserialize, Serialize};
+
+pub use message::{Attachment, Mail, MailError, Message, News, Person, RefundNews, RequestKind, Trip};
+
+use super::{App, BookingError};
+use crate::{
+    domain::{Booking, Participant},
+    store,
+};
+
+/// Mails of one run; the next run sends the rest.
+const RUN_MAILS_MAX: i64 = 50;
+
+/// Longest wait between two attempts, in ms.
+const BACKOFF_MAX: i64 = HOUR;
+
+/// What a mail is to tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub(super) enum MailIntent {
+    PaymentReceived {
+        payment_id: String,
+    },
+    /// To the booker.
+    Confirmed,
+    /// To a participant, who is not told the price.
+    ConfirmedParticipant {
+        name: String,
+        email: String,
+    },
+    /// All of the booking; to the booker.
+    Cancelled,
+    /// Some of the participants; to the booker.
+    ParticipantsCancelled {
+        participants: Vec<Id>,
+    },
+    /// To a participant.
+    SeatCancelled {
+        name: String,
+        email: String,
+        reason: String,
+    },
+    DatesChanged {
+        old_start: Timestamp,
+        old_end: Timestamp,
+        /// What staff answered to a request for it.
+        answer: Option<String>,
+    },
+    RequestDeclined {
+        request: RequestKind,
+        answer: String,
+    },
+    /// To staff.
+    RequestReceived {
+        request: RequestKind,
+        reason: String,
+        wanted_start: Option<Timestamp>,
+    },
+    /// A booking was cancelled because its balance was not paid in time.
+    UnpaidCancelled {
+        balance_paise: i64,
+        due: Timestamp,
+    },
+    BalanceReminder,
+    DetailsReminder,
+    TripReminder,
+    Invoice,
+}
+
+impl MailIntent {
+    /// The part of a mail's key that tells it from the others of its booking and occasion.
+    fn label(&self) -> String {
+        // Addresses may be longer than a key; the derived id of one is not.
+        let addressed = |label: &str, email: &str| format!("{label}/{}", Id::derive(&[email]));
+        match self {
+            Self::PaymentReceived { .. } => "payment".into(),
+            Self::Confirmed => "confirmed".into(),
+            Self::ConfirmedParticipant { email, .. } => addressed("confirmed", email),
+            Self::Cancelled => "cancelled".into(),
+            Self::ParticipantsCancelled { .. } => "participants-cancelled".into(),
+            Self::SeatCancelled { email, .. } => addressed("seat-cancelled", email),
+            Self::DatesChanged { .. } => "dates-changed".into(),
+            Self::RequestDeclined { .. } => "request-declined".into(),
+            Self::RequestReceived { .. } => "request-received".into(),
+            Self::UnpaidCancelled { .. } => "unpaid-cancelled".into(),
+            Self::BalanceReminder => "balance-reminder".into(),
+            Self::DetailsReminder => "details-reminder".into(),
+            Self::TripReminder => "trip-reminder".into(),
+            Self::Invoice => "invoice".into(),
+        }
+    }
+}
+
+impl App {
+    /// Notes a mail, once for each `occasion`.
+    pub(super) async fn queue(
+        &self,
+        tx: &Tx,
+        booking: &Booking,
+        intent: &MailIntent,
+        occasion: &str,
+    ) -> Result<(), BookingError> {
+        let key = format!("booking/{}/{}/{occasion}", booking.id, intent.label());
+        Ok(store::mail_insert(tx, &key, booking.id, intent, self.now()).await?)
+    }
+
+    /// Notes the confirmation for the booker and for every participant with another address.
+    pub(super) async fn queue_confirmations(&self, tx: &Tx, booking: &Booking) -> Result<(), BookingError> {
+        let occasion = booking.version.to_string();
+        self.queue(tx, booking, &MailIntent::Confirmed, &occasion).await?;
+        for participant in elsewhere(booking).filter(|participant| !participant.is_cancelled) {
+            let intent =
+                MailIntent::ConfirmedParticipant { name: participant.name.clone(), email: participant.email.clone() };
+            self.queue(tx, booking, &intent, &occasion).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes the cancellation of all (`intent` is [`MailIntent::Cancelled`]) or some
+    /// participants for the booker, and for every one of `gone` with another address.
+    pub(super) async fn queue_cancellation(
+        &self,
+        tx: &Tx,
+        booking: &Booking,
+        intent: &MailIntent,
+        gone: &[Id],
+    ) -> Result<(), BookingError> {
+        let occasion = booking.version.to_string();
+        self.queue(tx, booking, intent, &occasion).await?;
+        for participant in elsewhere(booking).filter(|participant| gone.contains(&participant.id)) {
+            let intent = MailIntent::SeatCancelled {
+                name: participant.name.clone(),
+                email: participant.email.clone(),
+                reason: participant.cancellation_reason.clone(),
+            };
+            self.queue(tx, booking, &intent, &occasion).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands due mails to notification. Answers how many it did not take.
+    ///
+    /// A crash after a mail was taken and before its note is deleted sends it again
+    /// under the same key, which notification keeps once.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn send_mails(&self) -> Result<usize, BookingError> {
+        let mut left = 0;
+        for due in store::mail_list_due::<MailIntent>(&self.db, self.now(), RUN_MAILS_MAX).await? {
+            let sent = match self.mail(&due.key, due.booking_id, &due.mail).await? {
+                Some(mail) => self.peers.mail(&mail).await,
+                None => Ok(()),
+            };
+            match sent {
+                Ok(()) => store::mail_delete(&self.db, &due.key).await?,
+                Err(MailError::Invalid(problem)) => {
+                    log::error("a mail cannot be sent and is given up", &[("key", &due.key), ("problem", &problem)]);
+                    store::mail_delete(&self.db, &due.key).await?;
+                }
+                Err(MailError::Unavailable(cause)) => {
+                    log::warn("a mail was not taken and is kept", &[("key", &due.key), ("cause", &cause)]);
+                    let wait = MINUTE.saturating_mul(1 << due.attempts.clamp(0, 16)).min(BACKOFF_MAX);
+                    store::mail_postpone(&self.db, &due.key, self.now().plus(wait)).await?;
+                    left += 1;
+                }
+            }
+        }
+        Ok(left)
+    }
+}
+
+/// Participants with an address of their own.
+fn elsewhere(booking: &Booking) -> impl Iterator<Item = &Participant> {
+    let own = |participant: &&Participant| {
+        !participant.email.is_empty() && !participant.email.eq_ignore_ascii_case(&booking.contact.email)
+    };
+    booking.participants.iter().filter(own)
+}

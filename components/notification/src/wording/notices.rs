@@ -1,0 +1,428 @@
+//! Mails about a booking, from its confirmation to the walk.
+
+use cairn_shared::{Paise, Timestamp};
+
+use super::{Site, paragraph, rupees, trek_name, what_to_bring};
+use crate::{
+    domain::{
+        Balance, Cancellation, Confirmation, Move, NAME_CHARS_MAX, News, Notice, Person, REMARK_CHARS_MAX, Refund,
+        RefundKind, RefundState, Refusal, Request, RequestKind, Settlement, Trip, one_line,
+    },
+    letter::Block,
+};
+
+type Mail = (String, Vec<Block>);
+
+impl Site {
+    pub(super) fn notice(&self, Notice { trip, news }: &Notice) -> Mail {
+        match news {
+            News::Confirmed(about) => self.confirmed(trip, about),
+            News::BalanceReceived(about) => self.balance_received(trip, about),
+            News::Cancelled(about) => self.cancelled(trip, about),
+            News::SeatCancelled(reason) => self.seat_cancelled(trip, reason),
+            News::DatesChanged(about) => self.dates_changed(trip, about),
+            News::RequestDeclined(about) => self.request_declined(trip, about),
+            News::RequestReceived(about) => self.request_received(trip, about),
+            News::UnpaidCancelled(about) => self.unpaid_cancelled(trip, about),
+            News::BalanceReminder(about) => self.balance_reminder(trip, about),
+            News::DetailsReminder => self.details_reminder(trip),
+            News::TripReminder => self.trip_reminder(trip),
+        }
+    }
+
+    fn confirmed(&self, trip: &Trip, about: &Confirmation) -> Mail {
+        let trek = trek_name(trip);
+        let mut facts = self.booked(trip);
+        facts.extend(about.total.map(|total| ("Total", rupees(total))));
+        add_text(&mut facts, "Your requests", &about.requests);
+        let mut blocks = vec![
+            paragraph(format!("Your seat on {trek} is confirmed. We look forward to walking with you!")),
+            Block::Facts(facts),
+        ];
+        let people: Vec<_> = about.people.iter().map(person).filter(|line| !line.is_empty()).collect();
+        if !people.is_empty() {
+            blocks.extend([paragraph("Who comes:"), Block::List(people)]);
+        }
+        blocks.extend([paragraph("Before you come:"), what_to_bring(), paragraph(self.change_advice())]);
+        (format!("Booking confirmed: {trek}, {}", self.day(trip.start_date)), blocks)
+    }
+
+    fn balance_received(&self, trip: &Trip, about: &Settlement) -> Mail {
+        let trek = trek_name(trip);
+        let mut facts = self.trip_facts(trip);
+        facts.extend([("Final payment", rupees(about.amount)), ("Total paid", rupees(about.total))]);
+        add_text(&mut facts, "Paid by", &about.method);
+        add_text(&mut facts, "Payment ID", &about.payment_id);
+        let blocks = vec![
+            paragraph(format!("We have received the balance for {trek}. Your booking is paid in full. Thank you!")),
+            Block::Facts(facts),
+            paragraph(
+                "The invoice is attached. Please add the details of all participants to your booking if you have not done so yet.",
+            ),
+        ];
+        (format!("Payment complete: {trek}"), blocks)
+    }
+
+    fn cancelled(&self, trip: &Trip, about: &Cancellation) -> Mail {
+        let trek = trek_name(trip);
+        let mut facts = self.booked(trip);
+        let names: Vec<_> = about.names.iter().map(|name| one_line(name, NAME_CHARS_MAX)).collect();
+        add_text(&mut facts, "Cancelled for", &names.join(", "));
+        add_text(&mut facts, "Reason", &about.reason);
+        let (subject, intro) = if about.entire {
+            (format!("Booking cancelled: {trek}"), format!("Your booking for {trek} has been cancelled."))
+        } else {
+            (
+                format!("Participants cancelled: {trek}"),
+                format!("Some participants of your booking for {trek} have been cancelled. The others still come."),
+            )
+        };
+        let mut blocks = vec![paragraph(intro)];
+        match &about.refund {
+            Some(refund) => {
+                facts.extend([("Refund", refund_kind(refund)), ("Refund amount", rupees(refund.amount))]);
+                blocks.extend([Block::Facts(facts), paragraph(refund_outlook(refund))]);
+            }
+            None => blocks.extend([Block::Facts(facts), paragraph("There is no refund for this cancellation.")]),
+        }
+        blocks.push(paragraph("We hope to see you on another trail soon."));
+        (subject, blocks)
+    }
+
+    fn seat_cancelled(&self, trip: &Trip, reason: &str) -> Mail {
+        let trek = trek_name(trip);
+        let mut facts = self.booked(trip);
+        add_text(&mut facts, "Reason", reason);
+        let blocks = vec![
+            paragraph(format!("Your seat on {trek} has been cancelled.")),
+            Block::Facts(facts),
+            paragraph("If money goes back, it goes to the person who made the booking. Please ask them about it."),
+        ];
+        (format!("Your seat was cancelled: {trek}"), blocks)
+    }
+
+    fn dates_changed(&self, trip: &Trip, about: &Move) -> Mail {
+        let trek = trek_name(trip);
+        let mut facts = vec![
+            ("Booking", one_line(&trip.booking_code, NAME_CHARS_MAX)),
+            ("Old dates", self.days(about.old_start, about.old_end)),
+            ("New dates", self.days(trip.start_date, trip.end_date)),
+        ];
+        let intro = match &about.answer {
+            Some(answer) => {
+                add_text(&mut facts, "Our answer", answer);
+                format!("Your request is approved: your booking for {trek} is moved to the dates you asked for.")
+            }
+            None => format!("Your booking for {trek} has been moved to other dates."),
+        };
+        let blocks = vec![
+            paragraph(intro),
+            Block::Facts(facts),
+            paragraph("The price stays as it is, and so do your seats."),
+            paragraph(self.change_advice()),
+        ];
+        (format!("New dates: {trek}, {}", self.day(trip.start_date)), blocks)
+    }
+
+    fn request_declined(&self, trip: &Trip, about: &Refusal) -> Mail {
+        let trek = trek_name(trip);
+        let mut facts = self.booked(trip);
+        add_text(&mut facts, "Our answer", &about.answer);
+        let wish = match about.kind {
+            RequestKind::Cancellation => "cancel your booking",
+            RequestKind::Reschedule => "move your booking to another date",
+        };
+        let blocks = vec![
+            paragraph(format!("We are sorry: we cannot {wish} as you asked. Your booking for {trek} stays as it is.")),
+            Block::Facts(facts),
+            paragraph(self.change_advice()),
+        ];
+        (format!("About your request: {trek}"), blocks)
+    }
+
+    fn request_received(&self, trip: &Trip, about: &Request) -> Mail {
+        let trek = trek_name(trip);
+        let mut facts = self.trip_facts(trip);
+        add_text(&mut facts, "Customer", &about.customer);
+        add_text(&mut facts, "Phone", &about.phone);
+        facts.extend(about.wanted_start.map(|start| ("Wished date", self.day(start))));
+        add_text(&mut facts, "Reason", &about.reason);
+        let (subject, wish) = match about.kind {
+            RequestKind::Cancellation => ("Cancellation requested", "to cancel a booking"),
+            RequestKind::Reschedule => ("Reschedule requested", "to move a booking to another date"),
+        };
+        let blocks = vec![
+            paragraph(format!("A customer asks {wish}. Please answer the request on the bookings page.")),
+            Block::Facts(facts),
+        ];
+        (format!("{subject}: {}, {trek}", one_line(&trip.booking_code, NAME_CHARS_MAX)), blocks)
+    }
+
+    fn unpaid_cancelled(&self, trip: &Trip, about: &Balance) -> Mail {
+        let trek = trek_name(trip);
+        let mut facts = self.booked(trip);
+        facts.extend(self.balance_facts(about));
+        let blocks = vec![
+            paragraph(format!(
+                "Your booking for {trek} has been cancelled, because its balance was not paid by the due date. The seats are released."
+            )),
+            Block::Facts(facts),
+            paragraph(
+                "The first instalment is not refundable. If you have paid the balance in the last hours, it goes back to you, or please get in touch with us.",
+            ),
+        ];
+        (format!("Booking cancelled: {trek}"), blocks)
+    }
+
+    fn balance_reminder(&self, trip: &Trip, about: &Balance) -> Mail {
+        let trek = trek_name(trip);
+        let mut facts = self.booked(trip);
+        facts.extend(self.balance_facts(about));
+        let blocks = vec![
+            paragraph(format!(
+                "Please pay the balance for {trek} by {}, so that your seats stay yours.",
+                self.day(about.due)
+            )),
+            Block::Facts(facts),
+            self.balance_link(trip),
+        ];
+        (format!("Balance due by {}: {trek}", self.day(about.due)), blocks)
+    }
+
+    fn details_reminder(&self, trip: &Trip) -> Mail {
+        let trek = trek_name(trip);
+        let blocks = vec![
+            paragraph(format!(
+                "Please tell us within 48 hours who comes on {trek}: we need the details of every participant and an emergency contact before the walk."
+            )),
+            Block::Facts(self.booked(trip)),
+            paragraph(format!("You find your booking on {}.", self.frontend_url)),
+        ];
+        (format!("Who comes? {trek}, {}", self.day(trip.start_date)), blocks)
+    }
+
+    fn trip_reminder(&self, trip: &Trip) -> Mail {
+        let trek = trek_name(trip);
+        let mut blocks = vec![
+            paragraph(format!("{trek} begins on {}. Please pack in time.", self.day(trip.start_date))),
+            Block::Facts(self.trip_facts(trip)),
+            paragraph("What to bring:"),
+            what_to_bring(),
+        ];
+        if let Some(phone) = &self.support_phone {
+            blocks.push(paragraph(format!("Late, ill, or lost on the way? Call us on {phone}.")));
+        }
+        (format!("Your trek begins soon: {trek}, {}", self.day(trip.start_date)), blocks)
+    }
+
+    /// The trip without its participants.
+    fn booked(&self, trip: &Trip) -> Vec<(&'static str, String)> {
+        self.trip_facts(&Trip { participants: Vec::new(), ..trip.clone() })
+    }
+
+    fn balance_facts(&self, about: &Balance) -> [(&'static str, String); 2] {
+        [("Balance", rupees(about.amount)), ("Balance due by", self.day(about.due))]
+    }
+}
+
+/// Adds what people wrote, unless it is nothing.
+fn add_text(facts: &mut Vec<(&'static str, String)>, name: &'static str, text: &str) {
+    let text = one_line(text, REMARK_CHARS_MAX);
+    if !text.is_empty() {
+        facts.push((name, text));
+    }
+}
+
+/// `Asha Rao, 31, Female`.
+fn person(person: &Person) -> String {
+    let age = person.age.map(|age| age.to_string());
+    let parts = [Some(person.name.clone()), age, person.gender.clone()];
+    let parts: Vec<_> = parts
+        .into_iter()
+        .flatten()
+        .map(|part| one_line(&part, NAME_CHARS_MAX))
+        .filter(|part| !part.is_empty())
+        .collect();
+    parts.join(", ")
+}
+
+fn refund_kind(refund: &Refund) -> String {
+    match refund.kind {
+        RefundKind::Auto => "By our cancellation policy",
+        RefundKind::Full => "In full",
+        RefundKind::Custom => "As agreed",
+    }
+    .to_owned()
+}
+
+fn refund_outlook(refund: &Refund) -> String {
+    match refund.state {
+        RefundState::Processing => format!(
+            "{} goes back to the account you paid from. Banks usually take 5 to 7 working days.",
+            rupees(refund.amount)
+        ),
+        RefundState::Paid => format!(
+            "{} was given back to the account you paid from. Banks usually show it within 5 to 7 working days.",
+            rupees(refund.amount)
+        ),
+        RefundState::Failed => format!(
+            "The refund of {} did not go through at once. Our team has been told and takes care of it; you need not do anything.",
+            rupees(refund.amount)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_shared::{Zone, validate::Email};
+
+    use super::*;
+    use crate::{
+        domain::{Envelope, Message, Recipient},
+        letter::Letter,
+        wording::letter,
+    };
+
+    fn trip() -> Trip {
+        Trip {
+            booking_id: "68f0a1b2c3d4e5f607182930".into(),
+            booking_code: "BT07182930".into(),
+            trek_name: "Fort loop".into(),
+            start_date: day("2026-03-14"),
+            end_date: day("2026-03-15"),
+            participants: vec!["Asha Rao".into(), "Ravi".into()],
+        }
+    }
+
+    fn day(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn write(news: News) -> Letter {
+        let site = Site {
+            name: "High Trails".into(),
+            support_phone: Some("+91 98765 43210".into()),
+            frontend_url: "https://trails.example.in".into(),
+            zone: Zone::INDIA,
+        };
+        let to = Recipient { name: "Asha".into(), email: Email::parse("asha@example.org").unwrap() };
+        let message = Message::Notice(Notice { trip: trip(), news });
+        letter(&site, &Envelope { key: "k".into(), to, message, attachments: Vec::new() })
+    }
+
+    #[track_caller]
+    fn says(news: News, subject: &str, parts: &[&str]) {
+        let letter = write(news);
+        assert_eq!(letter.subject, subject);
+        let (text, html) = (letter.text(), letter.html("High Trails"));
+        for part in parts {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(text.contains("BT07182930") && html.contains("BT07182930"), "every mail names its booking: {text}");
+    }
+
+    fn confirmation(total: Option<Paise>) -> News {
+        let people = vec![
+            Person { name: "Asha Rao".into(), age: Some(31), gender: Some("Female".into()) },
+            Person { name: "Ravi\r\nX".into(), age: None, gender: None },
+        ];
+        News::Confirmed(Confirmation { people, total, requests: "Window seat".into() })
+    }
+
+    #[test]
+    fn every_kind_says_what_happened() {
+        let balance = Balance { amount: Paise(593_240), due: day("2026-03-07") };
+        let refund = Refund { kind: RefundKind::Auto, amount: Paise::rupees(6_356), state: RefundState::Processing };
+        let cancelled = |entire, refund| {
+            News::Cancelled(Cancellation { entire, names: vec!["Ravi".into()], reason: "Knee".into(), refund })
+        };
+        says(
+            confirmation(Some(Paise::rupees(3_600))),
+            "Booking confirmed: Fort loop, 14/03/2026",
+            &["₹3,600.00", "- Asha Rao, 31, Female\n- Ravi X", "Window seat", "photo ID", "If your plans change"],
+        );
+        let settled = Settlement {
+            amount: Paise(593_240),
+            total: Paise(847_440),
+            method: "Cash".into(),
+            payment_id: "off_1".into(),
+        };
+        says(
+            News::BalanceReceived(settled),
+            "Payment complete: Fort loop",
+            &["Final payment: ₹5,932.40", "Total paid: ₹8,474.40", "Paid by: Cash", "off_1"],
+        );
+        says(
+            cancelled(true, Some(refund)),
+            "Booking cancelled: Fort loop",
+            &["Cancelled for: Ravi", "Reason: Knee", "By our cancellation policy", "₹6,356.00", "5 to 7 working days"],
+        );
+        says(cancelled(false, None), "Participants cancelled: Fort loop", &["no refund", "The others still come"]);
+        let moved = |answer: Option<&str>| {
+            let answer = answer.map(str::to_owned);
+            News::DatesChanged(Move { old_start: day("2026-02-07"), old_end: day("2026-02-08"), answer })
+        };
+        says(
+            moved(None),
+            "New dates: Fort loop, 14/03/2026",
+            &["Old dates: 07/02/2026 to 08/02/2026", "New dates: 14/03/2026 to 15/03/2026", "has been moved"],
+        );
+        says(moved(Some("Gladly")), "New dates: Fort loop, 14/03/2026", &["Your request is approved", "Gladly"]);
+        says(
+            News::RequestDeclined(Refusal { kind: RequestKind::Reschedule, answer: "Full".into() }),
+            "About your request: Fort loop",
+            &["cannot move your booking", "Our answer: Full"],
+        );
+        let request = Request {
+            kind: RequestKind::Cancellation,
+            reason: "Ill".into(),
+            customer: "Asha Rao".into(),
+            phone: "9800000001".into(),
+            wanted_start: None,
+        };
+        says(
+            News::RequestReceived(request),
+            "Cancellation requested: BT07182930, Fort loop",
+            &["Customer: Asha Rao", "9800000001", "Ill"],
+        );
+        says(
+            News::UnpaidCancelled(balance),
+            "Booking cancelled: Fort loop",
+            &["not paid by the due date", "₹5,932.40", "07/03/2026"],
+        );
+        says(
+            News::BalanceReminder(balance),
+            "Balance due by 07/03/2026: Fort loop",
+            &["₹5,932.40", "https://trails.example.in/payment/68f0a1b2c3d4e5f607182930"],
+        );
+        says(News::DetailsReminder, "Who comes? Fort loop, 14/03/2026", &["within 48 hours"]);
+        says(
+            News::TripReminder,
+            "Your trek begins soon: Fort loop, 14/03/2026",
+            &["14/03/2026 to 15/03/2026", "rain protection", "+91 98765 43210"],
+        );
+    }
+
+    #[test]
+    fn participants_read_neither_prices_nor_refunds() {
+        assert!(!write(confirmation(None)).text().contains('₹'));
+        says(
+            News::SeatCancelled("Knee".into()),
+            "Your seat was cancelled: Fort loop",
+            &["Reason: Knee", "the person who made the booking"],
+        );
+        assert!(!write(News::SeatCancelled(String::new())).text().contains('₹'));
+    }
+
+    #[test]
+    fn a_failed_refund_is_not_called_done() {
+        let refund = |state| Some(Refund { kind: RefundKind::Full, amount: Paise::rupees(100), state });
+        let text = |state| {
+            let about = Cancellation { entire: true, names: vec![], reason: String::new(), refund: refund(state) };
+            write(News::Cancelled(about)).text()
+        };
+        assert!(text(RefundState::Failed).contains("did not go through"));
+        assert!(text(RefundState::Paid).contains("was given back"));
+        assert!(!text(RefundState::Failed).contains("5 to 7"));
+    }
+}
