@@ -1,16 +1,16 @@
 //! The WIT exports of the user service, and the notification service by its interface.
 
-use cairn_shared::{Id, async_trait, identity::Role};
+use cairn_shared::{Id, async_trait, identity::Role, validate::Email};
 
 use crate::{
-    app::{App, NotAuthenticated, Peers},
-    domain::{self, Account, AccountError},
+    app::{App, NewCustomer, NotAuthenticated, Peers},
+    domain::{self, Account, AccountError, Contact},
     shell::{
         Exports, app,
         bindings::{
             cairn::notification::mail,
             cairn::user::types,
-            exports::cairn::user::{accounts, identity},
+            exports::cairn::user::{accounts, customers, identity},
         },
     },
 };
@@ -95,5 +95,67 @@ impl accounts::Guest for Exports {
     async fn fill_phone(id: String, phone: String) -> Result<(), accounts::Error> {
         let (app, id) = parsed(&id).await?;
         app.phone_fill(id, &phone).await.map_err(accounts_error)
+    }
+}
+
+fn customers_error(error: AccountError) -> customers::Error {
+    match error {
+        AccountError::NotFound => customers::Error::NotFound,
+        AccountError::EmailTaken | AccountError::PhoneTaken | AccountError::UsernameTaken => customers::Error::Taken,
+        AccountError::Failed(cause) => customers::Error::Unavailable(cause.to_string()),
+        other => customers::Error::Unavailable(format!("{other:?}")),
+    }
+}
+
+fn customer(account: Account) -> customers::Customer {
+    let contact = account.contact;
+    customers::Customer {
+        id: account.id.to_string(),
+        name: account.name,
+        email: account.email,
+        phone: contact.phone,
+        address: contact.address,
+        city: contact.city,
+        state: contact.state,
+        zip_code: contact.zip_code,
+        country: contact.country,
+        created_by_staff: account.created_by_staff,
+    }
+}
+
+fn new_customer(new: customers::NewCustomer) -> Result<NewCustomer, String> {
+    let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+    Ok(NewCustomer {
+        name: new.name,
+        email: Email::parse(&new.email)?,
+        phone: domain::phone(&new.phone)?,
+        contact: Contact {
+            address: filled(new.address),
+            city: filled(new.city),
+            state: filled(new.state),
+            zip_code: filled(new.zip_code),
+            country: filled(new.country),
+            ..Contact::default()
+        },
+    })
+}
+
+impl customers::Guest for Exports {
+    async fn get(id: String) -> Result<customers::Customer, customers::Error> {
+        let app = app().await.map_err(customers::Error::Unavailable)?;
+        let id = id.parse().map_err(|_| customers::Error::NotFound)?;
+        app.account(id).await.map(customer).map_err(customers_error)
+    }
+
+    async fn find_by_phone(phone: String) -> Result<customers::Customer, customers::Error> {
+        let app = app().await.map_err(customers::Error::Unavailable)?;
+        let found = app.customer_by_phone(&phone).await.map_err(customers_error)?;
+        found.map(customer).ok_or(customers::Error::NotFound)
+    }
+
+    async fn create(new: customers::NewCustomer) -> Result<customers::Customer, customers::Error> {
+        let app = app().await.map_err(customers::Error::Unavailable)?;
+        let new = new_customer(new).map_err(customers::Error::Invalid)?;
+        app.customer_create(&new).await.map(customer).map_err(customers_error)
     }
 }

@@ -5,6 +5,7 @@
 //! it or nothing; what a crash between a commit and a mail costs is said at the use case.
 
 mod accounts;
+mod customers;
 mod groups;
 mod login;
 mod register;
@@ -21,6 +22,7 @@ use cairn_shared::{
 use serde::Serialize;
 
 pub use accounts::Profile;
+pub use customers::NewCustomer;
 pub use groups::GroupChange;
 pub use login::{LoggedIn, Login, NotAuthenticated};
 pub use register::NewRegistration;
@@ -55,7 +57,7 @@ pub struct App {
 
 impl Component for App {
     const NAME: &'static str = "user";
-    const MIGRATIONS: &'static [Migration] = cairn_shared::migrations!["0001_accounts"];
+    const MIGRATIONS: &'static [Migration] = cairn_shared::migrations!["0001_accounts", "0002_customers"];
     const VARIABLES: &'static [&'static str] =
         &["jwt_secret", "jwt_expire", "node_env", "cairn_admin_email", "cairn_admin_password"];
 
@@ -150,6 +152,7 @@ impl App {
                     contact: Contact::default(),
                     verified: true,
                     active: true,
+                    created_by_staff: false,
                     token_version: 0,
                     created_at: now,
                     updated_at: now,

@@ -24,6 +24,8 @@ pub struct Account {
     /// The e-mail address was proven.
     pub verified: bool,
     pub active: bool,
+    /// Made by staff for a customer who had none.
+    pub created_by_staff: bool,
     /// Sessions of other versions have ended.
     pub token_version: i64,
     pub created_at: Timestamp,
@@ -66,6 +68,7 @@ impl Registration {
             contact: Contact { phone: self.phone, ..Contact::default() },
             verified: true,
             active: true,
+            created_by_staff: false,
             token_version: 0,
             created_at: now,
             updated_at: now,
@@ -84,6 +87,19 @@ pub fn phone(text: &str) -> Result<String, &'static str> {
     let digits = text.strip_prefix('+').unwrap_or(&text);
     let plain = !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit());
     if plain && (1..=DIGITS_MAX).contains(&digits.len()) { Ok(text) } else { Err("Please give a valid phone number") }
+}
+
+/// The last ten digits of a phone number: what tells Indian numbers apart, however
+/// their country code is written.
+pub fn phone_digits(text: &str) -> String {
+    const DIGITS: usize = 10;
+    let digits: Vec<_> = text.chars().filter(char::is_ascii_digit).collect();
+    digits[digits.len().saturating_sub(DIGITS)..].iter().collect()
+}
+
+/// A name as the beginning of a user name: in lower case, without spaces.
+pub fn username_base(name: &str) -> String {
+    name.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect()
 }
 
 /// A mail this service asks for.
@@ -109,6 +125,7 @@ pub enum Message {
 pub enum AccountError {
     EmailTaken,
     UsernameTaken,
+    PhoneTaken,
     /// Unknown address, wrong password or a closed account: nobody is told which.
     WrongCredentials,
     /// Too many wrong passwords; seconds until the next try.
@@ -154,6 +171,14 @@ impl From<DbError> for AccountError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_is_the_same_with_and_without_its_country_code() {
+        for text in ["9800000001", "+919800000001", "+91 98000-00001", "09800000001"] {
+            assert_eq!(phone_digits(text), "9800000001", "{text}");
+        }
+        assert_eq!(phone_digits("123"), "123");
+    }
 
     #[test]
     fn phone_numbers_are_stored_without_decoration() {

@@ -21,6 +21,9 @@ fn error(error: AccountError) -> Error {
             Error::bad_request("An account with this e-mail address exists already").with("field", "email")
         }
         AccountError::UsernameTaken => Error::bad_request("This user name is taken").with("field", "username"),
+        AccountError::PhoneTaken => {
+            Error::bad_request("An account with this phone number exists already").with("field", "phone")
+        }
         AccountError::WrongCredentials => Error::new(401, SESSION, "The e-mail address or the password is wrong"),
         AccountError::TooManyFailures(seconds) => {
             let message = "Too many wrong passwords. Please wait a little, or set a new password.";

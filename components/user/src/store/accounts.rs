@@ -6,7 +6,7 @@ use super::groups::group_of;
 use crate::domain::{Account, Contact};
 
 /// Columns of an account with its group.
-const COLUMNS: &str = "u.id, u.name, u.email, u.username, u.password_hash, u.role, u.verified, u.active, u.token_version, \
+const COLUMNS: &str = "u.id, u.name, u.email, u.username, u.password_hash, u.role, u.verified, u.active, u.created_by_staff, u.token_version, \
      u.phone, u.address, u.city, u.state, u.zip_code, u.country, u.profile_image, u.created_at, u.updated_at, \
      g.id AS group_id, g.name AS group_name, g.description AS group_description, g.permissions AS group_permissions, \
      g.created_at AS group_created_at, g.updated_at AS group_updated_at ";
@@ -45,6 +45,7 @@ fn account(row: &Row) -> Result<Account, DbError> {
         },
         verified: row.get("verified")?,
         active: row.get("active")?,
+        created_by_staff: row.get("created_by_staff")?,
         token_version: row.get("token_version")?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
@@ -66,6 +67,13 @@ pub async fn account_fetch_by_email(sql: &impl Sql, email: &str) -> Result<Optio
 
 pub async fn account_fetch_by_username(sql: &impl Sql, username: &str) -> Result<Option<Account>, DbError> {
     one(sql, "WHERE u.username = $1", username.into()).await
+}
+
+/// The oldest account with a phone number of these last ten digits.
+pub async fn account_fetch_by_phone(sql: &impl Sql, digits: &str) -> Result<Option<Account>, DbError> {
+    let select = ["SELECT ", COLUMNS, FROM, "WHERE u.phone IN ($1, $2, $3, $4) ORDER BY u.created_at, u.id LIMIT 1"];
+    let spellings = ["", "+91", "91", "+"].map(|prefix| cairn_shared::db::Value::from([prefix, digits].concat()));
+    sql.query_opt(&select.concat(), spellings.to_vec()).await?.as_ref().map(account).transpose()
 }
 
 /// All accounts, oldest first.
@@ -111,8 +119,9 @@ pub async fn session_revoke(
 }
 
 pub async fn account_insert(tx: &Tx, account: &Account) -> Result<(), DbError> {
-    let insert = "INSERT INTO users (id, name, email, username, password_hash, role, group_id, verified, phone, created_at, updated_at) \
-                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    let insert = "INSERT INTO users (id, name, email, username, password_hash, role, group_id, verified, phone, address, city, state, zip_code, \
+                  country, created_by_staff, created_at, updated_at) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
     tx.execute(
         insert,
         params![
@@ -125,6 +134,12 @@ pub async fn account_insert(tx: &Tx, account: &Account) -> Result<(), DbError> {
             account.group.as_ref().map(|group| group.id),
             account.verified,
             account.contact.phone.as_ref(),
+            account.contact.address.as_ref(),
+            account.contact.city.as_ref(),
+            account.contact.state.as_ref(),
+            account.contact.zip_code.as_ref(),
+            account.contact.country.as_ref(),
+            account.created_by_staff,
             account.created_at,
             account.updated_at
         ],

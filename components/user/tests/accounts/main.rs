@@ -1,5 +1,6 @@
 //! The user service over HTTP on a real database.
 
+mod customers;
 mod login;
 mod register;
 mod staff;
