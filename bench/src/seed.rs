@@ -93,6 +93,7 @@ async fn people(db: &Db) -> Result<()> {
                 contact: Contact { phone: Some("9800000001".into()), ..Contact::default() },
                 verified: true,
                 active: true,
+                created_by_staff: false,
                 token_version: 0,
                 created_at: now,
                 updated_at: now,

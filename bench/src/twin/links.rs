@@ -275,19 +275,8 @@ fn message(message: &booking::Message) -> notice::Message {
                 payment_id: payment_id.clone(),
             })
         }
-        booking::Message::BookingConfirmed { trip: about, total, requests } => {
-            notice::Message::BookingConfirmed(notice::BookingConfirmed {
-                trip: trip(about),
-                total: *total,
-                requests: requests.clone(),
-            })
-        }
-        booking::Message::BookingCancelled { trip: about, refund, reason } => {
-            notice::Message::BookingCancelled(notice::BookingCancelled {
-                trip: trip(about),
-                refund: *refund,
-                reason: reason.clone(),
-            })
+        booking::Message::Notice(about, news) => {
+            notice::Message::Notice(notice::Notice { trip: trip(about), news: super::notices::news(news) })
         }
         booking::Message::Invoice(about) => notice::Message::Invoice(trip(about)),
     }

@@ -8,6 +8,7 @@
 mod background;
 mod links;
 mod neighbours;
+mod notices;
 mod outbound;
 mod server;
 mod services;

@@ -1,7 +1,5 @@
 //! Mails about a booking, from its confirmation to the walk.
 
-use cairn_shared::{Paise, Timestamp};
-
 use super::{Site, paragraph, rupees, trek_name, what_to_bring};
 use crate::{
     domain::{
@@ -274,7 +272,7 @@ fn refund_outlook(refund: &Refund) -> String {
 
 #[cfg(test)]
 mod tests {
-    use cairn_shared::{Zone, validate::Email};
+    use cairn_shared::{Paise, Timestamp, Zone, validate::Email};
 
     use super::*;
     use crate::{

@@ -128,28 +128,6 @@ impl App {
         Ok(())
     }
 
-    /// Notes the cancellation of all (`intent` is [`MailIntent::Cancelled`]) or some
-    /// participants for the booker, and for every one of `gone` with another address.
-    pub(super) async fn queue_cancellation(
-        &self,
-        tx: &Tx,
-        booking: &Booking,
-        intent: &MailIntent,
-        gone: &[Id],
-    ) -> Result<(), BookingError> {
-        let occasion = booking.version.to_string();
-        self.queue(tx, booking, intent, &occasion).await?;
-        for participant in elsewhere(booking).filter(|participant| gone.contains(&participant.id)) {
-            let intent = MailIntent::SeatCancelled {
-                name: participant.name.clone(),
-                email: participant.email.clone(),
-                reason: participant.cancellation_reason.clone(),
-            };
-            self.queue(tx, booking, &intent, &occasion).await?;
-        }
-        Ok(())
-    }
-
     /// Hands due mails to notification. Answers how many it did not take.
     ///
     /// A crash after a mail was taken and before its note is deleted sends it again
