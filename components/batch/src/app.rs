@@ -13,7 +13,7 @@ use cairn_shared::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{self, Batch, Change, HoldRequest, SeatsError},
+    domain::{self, Batch, Change, Hold, HoldRequest, MoveRequest, SeatsError},
     store,
 };
 
@@ -143,12 +143,9 @@ impl App {
     /// # Errors
     /// [`SeatsError::NoHold`] for an unknown key, [`SeatsError::SoldOut`] if the seats are gone.
     pub async fn confirm(&self, key: &str) -> Result<(), SeatsError> {
-        let now = self.env.now();
         self.db
             .transaction(async |tx| {
-                let hold = store::hold_fetch(tx, key).await?.ok_or(SeatsError::NoHold)?;
-                store::holds_sweep(tx, hold.batch_id, now).await?;
-                let hold = store::hold_fetch(tx, key).await?.ok_or(SeatsError::NoHold)?;
+                let hold = self.swept(tx, key).await?.ok_or(SeatsError::NoHold)?;
                 self.commit(tx, &domain::confirm(&hold)).await
             })
             .await
@@ -168,6 +165,62 @@ impl App {
                 Ok(store::hold_delete(tx, key).await?)
             })
             .await
+    }
+
+    /// Changes how many seats a key has. Fewer are always had.
+    ///
+    /// # Errors
+    /// [`SeatsError::NoHold`] if the key has none any more, [`SeatsError::SoldOut`] if
+    /// more are not free; then nothing has changed.
+    pub async fn resize(&self, key: &str, seats: u32, use_reserved: bool) -> Result<Batch, SeatsError> {
+        domain::check(key, seats)?;
+        let now = self.env.now();
+        self.db
+            .transaction(async |tx| {
+                let hold = self.swept(tx, key).await?.filter(|hold| hold.counted).ok_or(SeatsError::NoHold)?;
+                self.commit(tx, &domain::resize(&hold, seats, use_reserved)).await?;
+                store::batch_fetch(tx, hold.batch_id, now).await?.ok_or(SeatsError::BatchNotFound)
+            })
+            .await
+    }
+
+    /// Moves the seats of a key to another batch, in one transaction on both.
+    ///
+    /// # Errors
+    /// [`SeatsError`] tells why the seats are not had; then nothing has changed.
+    pub async fn relocate(&self, request: &MoveRequest) -> Result<Batch, SeatsError> {
+        request.validate()?;
+        let now = self.env.now();
+        self.db
+            .transaction(async |tx| {
+                store::holds_sweep(tx, request.batch_id, now).await?;
+                let current = self.swept(tx, &request.key).await?;
+                let taken_over = match &request.taking {
+                    Some(taking) => self.swept(tx, taking).await?,
+                    None => None,
+                };
+                if taken_over.as_ref().is_some_and(|hold| hold.batch_id != request.batch_id) {
+                    return Err(SeatsError::Invalid("the key to take over has its seats on another batch".into()));
+                }
+                let planned = domain::relocate(request, current.as_ref(), taken_over.as_ref());
+                let planned = planned.ok_or(SeatsError::NoHold)?;
+                if let Some(leave) = &planned.leave {
+                    store::batch_take(tx, leave).await?;
+                }
+                if let Some(taken_over) = &taken_over {
+                    store::hold_delete(tx, &taken_over.key).await?;
+                }
+                self.commit(tx, &planned.take).await?;
+                store::batch_fetch(tx, request.batch_id, now).await?.ok_or(SeatsError::BatchNotFound)
+            })
+            .await
+    }
+
+    /// The hold of a key, after its batch has lost what expired.
+    async fn swept(&self, tx: &Tx, key: &str) -> Result<Option<Hold>, DbError> {
+        let Some(hold) = store::hold_fetch(tx, key).await? else { return Ok(None) };
+        store::holds_sweep(tx, hold.batch_id, self.env.now()).await?;
+        store::hold_fetch(tx, key).await
     }
 
     async fn commit(&self, tx: &Tx, change: &Change) -> Result<(), SeatsError> {

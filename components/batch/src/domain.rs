@@ -85,6 +85,7 @@ pub struct HoldRequest {
 
 /// Most seats under one key.
 pub const HOLD_SEATS_MAX: u32 = 100;
+const HOLD_SEATS_ABOVE: u32 = HOLD_SEATS_MAX + 1;
 
 /// Longest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 100;
@@ -93,13 +94,24 @@ impl HoldRequest {
     /// # Errors
     /// [`SeatsError::Invalid`] says what is wrong with it.
     pub fn validate(&self, now: Timestamp) -> Result<(), SeatsError> {
-        let invalid = |problem: &str| Err(SeatsError::Invalid(problem.to_owned()));
-        match self {
-            r if r.key.is_empty() || r.key.len() > KEY_BYTES_MAX => invalid("the key has to have 1 to 100 bytes"),
-            r if r.seats == 0 || r.seats > HOLD_SEATS_MAX => invalid("between 1 and 100 seats can be held"),
-            r if r.expires_at <= now => invalid("the hold would have expired already"),
-            _ => Ok(()),
+        check(&self.key, self.seats)?;
+        if self.expires_at <= now {
+            return Err(SeatsError::Invalid("the hold would have expired already".into()));
         }
+        Ok(())
+    }
+}
+
+/// Whether a key and a number of seats can be held at all.
+///
+/// # Errors
+/// [`SeatsError::Invalid`] says what is wrong with them.
+pub fn check(key: &str, seats: u32) -> Result<(), SeatsError> {
+    let invalid = |problem: &str| Err(SeatsError::Invalid(problem.to_owned()));
+    match (key, seats) {
+        (key, _) if key.is_empty() || key.len() > KEY_BYTES_MAX => invalid("the key has to have 1 to 100 bytes"),
+        (_, 0 | HOLD_SEATS_ABOVE..) => invalid("between 1 and 100 seats can be held"),
+        _ => Ok(()),
     }
 }
 
@@ -132,6 +144,74 @@ pub fn take(request: &HoldRequest, current: Option<&Hold>) -> Change {
 pub fn confirm(current: &Hold) -> Change {
     let delta = if current.counted { 0 } else { i64::from(current.seats) };
     Change { delta, hold: Hold { expires_at: None, counted: true, ..current.clone() } }
+}
+
+/// Where the seats of a key are to be from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MoveRequest {
+    pub key: String,
+    pub batch_id: Id,
+    pub seats: u32,
+    /// Another key whose seats on that batch are taken over, and which then ends.
+    pub taking: Option<String>,
+    pub use_reserved: bool,
+}
+
+impl MoveRequest {
+    /// # Errors
+    /// [`SeatsError::Invalid`] says what is wrong with it.
+    pub fn validate(&self) -> Result<(), SeatsError> {
+        check(&self.key, self.seats)?;
+        match &self.taking {
+            Some(taking) if *taking == self.key => {
+                Err(SeatsError::Invalid("a key cannot take over its own seats".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The change that leaves a key with this many seats on its batch.
+pub fn resize(current: &Hold, seats: u32, use_reserved: bool) -> Change {
+    let counted = if current.counted { i64::from(current.seats) } else { 0 };
+    Change { delta: i64::from(seats) - counted, hold: Hold { seats, counted: true, use_reserved, ..current.clone() } }
+}
+
+/// How a key's seats go from one batch to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// What the batch that is left gets back; none when the key was not on another one.
+    pub leave: Option<Change>,
+    /// What the seats on the new batch come to, less those that the key, or the one
+    /// that it takes over, has there already.
+    pub take: Change,
+}
+
+/// The move that makes `request` true, given the holds of its key and of the key that
+/// it takes over. None when neither has seats any more: then there is nothing to move.
+pub fn relocate(request: &MoveRequest, current: Option<&Hold>, taken_over: Option<&Hold>) -> Option<Move> {
+    let alive = |hold: &&Hold| hold.counted;
+    let kept = current.filter(alive).or(taken_over.filter(alive))?;
+    let counted = |hold: &Hold| if hold.counted { i64::from(hold.seats) } else { 0 };
+    let (here, elsewhere) = match current {
+        Some(hold) if hold.batch_id == request.batch_id => (Some(hold), None),
+        other => (None, other),
+    };
+    let own: i64 = here.into_iter().chain(taken_over).map(counted).sum();
+    Some(Move {
+        leave: elsewhere.map(|hold| Change { delta: -counted(hold), hold: hold.clone() }),
+        take: Change {
+            delta: i64::from(request.seats) - own,
+            hold: Hold {
+                key: request.key.clone(),
+                batch_id: request.batch_id,
+                seats: request.seats,
+                expires_at: kept.expires_at,
+                counted: true,
+                use_reserved: request.use_reserved,
+            },
+        },
+    })
 }
 
 /// Why seats could not be had.
@@ -220,6 +300,43 @@ mod tests {
                     prop_assert_eq!(taken, if held.counted { i64::from(held.seats) } else { 0 });
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_move_gives_the_old_batch_all_and_takes_what_it_lacks_on_the_new_one() {
+        let (old, new) = (Id::derive(&["old"]), Id::derive(&["new"]));
+        let hold = |key: &str, batch_id, seats, counted| Hold {
+            key: key.into(),
+            batch_id,
+            seats,
+            expires_at: None,
+            counted,
+            use_reserved: false,
+        };
+        let request = |taking: Option<&str>| MoveRequest {
+            key: "k".into(),
+            batch_id: new,
+            seats: 3,
+            taking: taking.map(Into::into),
+            use_reserved: true,
+        };
+        // What the key has and what it takes over; what both batches' counters change by.
+        let cases = [
+            (Some(hold("k", old, 3, true)), None, Some((-3, 3))),
+            (Some(hold("k", old, 3, false)), None, None),
+            (Some(hold("k", old, 3, false)), Some(hold("place", new, 3, true)), Some((0, 0))),
+            (Some(hold("k", old, 3, true)), Some(hold("place", new, 3, true)), Some((-3, 0))),
+            (Some(hold("k", new, 3, true)), None, Some((0, 0))),
+            (Some(hold("k", new, 2, true)), Some(hold("place", new, 3, true)), Some((0, -2))),
+            (None, Some(hold("place", new, 3, true)), Some((0, 0))),
+            (None, None, None),
+        ];
+        for (current, taken_over, expected) in cases {
+            let taking = taken_over.as_ref().map(|hold| hold.key.as_str());
+            let planned = relocate(&request(taking), current.as_ref(), taken_over.as_ref());
+            let deltas = planned.map(|planned| (planned.leave.map_or(0, |leave| leave.delta), planned.take.delta));
+            assert_eq!(deltas, expected, "{current:?} {taken_over:?}");
         }
     }
 

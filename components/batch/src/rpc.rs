@@ -4,7 +4,7 @@ use cairn_shared::{Id, Timestamp};
 
 use crate::{
     app::App,
-    domain::{self, HoldRequest, SeatsError, Status},
+    domain::{self, HoldRequest, MoveRequest, SeatsError, Status},
     shell::{
         Exports, app,
         bindings::{
@@ -101,5 +101,22 @@ impl seats::Guest for Exports {
     async fn release(key: String) -> Result<(), seats::Error> {
         let app = app().await.map_err(seats::Error::Unavailable)?;
         app.release(&key).await.map_err(seats_error)
+    }
+
+    async fn resize(key: String, count: u32, use_reserved: bool) -> Result<wit::Batch, seats::Error> {
+        let app = app().await.map_err(seats::Error::Unavailable)?;
+        app.resize(&key, count, use_reserved).await.map(|held| batch(&app, held)).map_err(seats_error)
+    }
+
+    async fn move_(request: seats::MoveRequest) -> Result<wit::Batch, seats::Error> {
+        let app = app().await.map_err(seats::Error::Unavailable)?;
+        let request = MoveRequest {
+            key: request.key,
+            batch_id: request.batch_id.parse().map_err(|_| seats::Error::BatchNotFound)?,
+            seats: request.seats,
+            taking: request.taking,
+            use_reserved: request.use_reserved,
+        };
+        app.relocate(&request).await.map(|held| batch(&app, held)).map_err(seats_error)
     }
 }

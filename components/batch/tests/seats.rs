@@ -4,7 +4,7 @@ use std::{cell::Cell, rc::Rc};
 
 use cairn_batch::{
     app::App,
-    domain::{Batch, HoldRequest, SeatsError},
+    domain::{Batch, HoldRequest, MoveRequest, SeatsError},
     store,
 };
 use cairn_shared::{
@@ -53,6 +53,14 @@ impl World {
 
     async fn hold(&self, key: &str, seats: u32) -> Result<u32, SeatsError> {
         self.app.hold(&self.request(key, seats)).await.map(|batch| batch.taken)
+    }
+
+    /// Another batch of so many seats.
+    async fn another(&self, max_participants: u32) -> Id {
+        let first = self.app.batch(self.batch).await.unwrap().unwrap();
+        let row = Batch { id: Id::derive(&["another"]), max_participants, reserved_slots: 0, taken: 0, ..first };
+        self.app.db.transaction(async |tx| store::batch_insert(tx, &row, self.now.get()).await).await.unwrap();
+        row.id
     }
 
     async fn taken(&self) -> u32 {
@@ -137,6 +145,66 @@ async fn reserved_seats_are_sold_by_staff_only() {
     assert_eq!(world.hold("a", 2).await, Err(SeatsError::SoldOut(1)));
     let staff = HoldRequest { use_reserved: true, ..world.request("s", 3) };
     assert_eq!(world.app.hold(&staff).await.unwrap().taken, 3);
+}
+
+#[tokio::test]
+async fn fewer_seats_are_always_had_and_more_only_while_they_are_free() {
+    let world = world(5, 1).await;
+    world.hold("a", 3).await.unwrap();
+    world.app.confirm("a").await.unwrap();
+    assert_eq!(world.app.resize("a", 5, false).await, Err(SeatsError::SoldOut(4)));
+    assert_eq!(world.app.resize("a", 5, true).await.unwrap().taken, 5);
+    for _ in 0..2 {
+        assert_eq!(world.app.resize("a", 1, false).await.unwrap().taken, 1);
+    }
+    assert_eq!(world.app.resize("b", 1, false).await, Err(SeatsError::NoHold));
+    assert!(matches!(world.app.resize("a", 0, false).await, Err(SeatsError::Invalid(_))));
+    world.hold("c", 1).await.unwrap();
+    world.wait(DAY);
+    assert_eq!(world.app.resize("c", 2, false).await, Err(SeatsError::NoHold), "it has run out");
+}
+
+#[tokio::test]
+async fn a_move_takes_the_place_that_was_kept_for_it_and_repeated_changes_nothing() {
+    let world = world(5, 0).await;
+    let other = world.another(4).await;
+    world.hold("a", 3).await.unwrap();
+    world.app.confirm("a").await.unwrap();
+    let place = HoldRequest { batch_id: other, ..world.request("a/place", 3) };
+    world.app.hold(&place).await.unwrap();
+    world.app.confirm("a/place").await.unwrap();
+    let request =
+        MoveRequest { key: "a".into(), batch_id: other, seats: 3, taking: Some("a/place".into()), use_reserved: false };
+    for _ in 0..2 {
+        assert_eq!(world.app.relocate(&request).await.unwrap().taken, 3);
+        assert_eq!(world.taken().await, 0);
+    }
+    world.wait(DAY);
+    assert_eq!(world.app.batch(other).await.unwrap().unwrap().taken, 3, "for good");
+    world.app.release("a").await.unwrap();
+    assert_eq!(world.app.batch(other).await.unwrap().unwrap().taken, 0);
+    assert_eq!(world.app.relocate(&request).await, Err(SeatsError::NoHold));
+}
+
+#[tokio::test]
+async fn a_move_that_is_refused_leaves_both_batches_as_they_were() {
+    let world = world(5, 0).await;
+    let other = world.another(2).await;
+    world.hold("a", 3).await.unwrap();
+    let request = |taking: Option<&str>| MoveRequest {
+        key: "a".into(),
+        batch_id: other,
+        seats: 3,
+        taking: taking.map(Into::into),
+        use_reserved: true,
+    };
+    assert_eq!(world.app.relocate(&request(None)).await, Err(SeatsError::SoldOut(2)));
+    world.hold("b", 1).await.unwrap();
+    assert!(matches!(world.app.relocate(&request(Some("b"))).await, Err(SeatsError::Invalid(_))), "it is elsewhere");
+    assert!(matches!(world.app.relocate(&request(Some("a"))).await, Err(SeatsError::Invalid(_))));
+    let nowhere = MoveRequest { batch_id: Id::derive(&["x"]), ..request(None) };
+    assert_eq!(world.app.relocate(&nowhere).await, Err(SeatsError::BatchNotFound));
+    assert_eq!((world.taken().await, world.app.batch(other).await.unwrap().unwrap().taken), (4, 0));
 }
 
 #[tokio::test]
