@@ -46,6 +46,18 @@ const ROUTES: &[(&str, &str)] = &[
     ("PUT", "/api/bookings/*/participants"),
     ("PUT", "/api/bookings/*/status"),
     ("GET", "/api/bookings/*/invoice"),
+    ("PUT", "/api/bookings/*/cancel"),
+    ("PATCH", "/api/admin/bookings/*/cancel"),
+    ("PUT", "/api/bookings/*/restore"),
+    ("PUT", "/api/bookings/*/participants/*/cancel"),
+    ("PUT", "/api/bookings/*/participants/*/restore"),
+    ("PUT", "/api/bookings/*/shift-batch"),
+    ("POST", "/api/bookings/*/cancellation-request"),
+    ("PUT", "/api/bookings/*/cancellation-request"),
+    ("POST", "/api/bookings/*/calculate-refund"),
+    ("GET", "/api/bookings/*/commands"),
+    ("GET", "/api/bookings/refund-policies/*"),
+    ("PUT", "/api/bookings/refund-policies/*"),
     ("POST", "/api/payments/create-order"),
     ("POST", "/api/payments/create-remaining-balance-order"),
     ("POST", "/api/payments/verify"),
@@ -65,7 +77,9 @@ const ROUTES: &[(&str, &str)] = &[
 const FIELDS: &str = "trekId batchId numberOfParticipants userDetails addOns totalPrice couponCode paymentMode sessionId name \
     email username password phone otp token code orderValue bookingId amount status participants emergencyContact \
     razorpay_order_id razorpay_payment_id razorpay_signature discountType discountValue maxUses validFrom validUntil \
-    minOrderValue applicableTreks isActive role permissions description event payload";
+    minOrderValue applicableTreks isActive role permissions description event payload cancellationType \
+    selectedParticipants participantId refundType customRefundAmount refundAmount refund reason newBatchId requestType \
+    preferredBatch adminResponse tiers";
 
 const QUERIES: &[&str] = &[
     "",

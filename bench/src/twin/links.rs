@@ -12,6 +12,7 @@ use cairn_payment::domain as pay;
 use cairn_shared::{
     Id, Paise, Timestamp, async_trait,
     identity::{Caller, Group},
+    time::MINUTE,
     validate::Email,
 };
 use cairn_trek::domain as catalogue;
@@ -338,6 +339,37 @@ impl booking::Peers for Booking {
         self.batch.release(&booking_id.to_string()).await.map_err(seats_error)
     }
 
+    async fn resize(&self, booking_id: Id, seats: u32) -> Result<(), booking::SeatsError> {
+        self.batch.resize(&booking_id.to_string(), seats, true).await.map(drop).map_err(seats_error)
+    }
+
+    async fn reserve(&self, place: &booking::Place) -> Result<(), booking::SeatsError> {
+        let request = cairn_batch::domain::HoldRequest {
+            key: place.key.clone(),
+            batch_id: place.batch_id,
+            seats: place.seats,
+            expires_at: self.batch.env.now().plus(MINUTE),
+            use_reserved: true,
+        };
+        self.batch.hold(&request).await.map_err(seats_error)?;
+        self.batch.confirm(&place.key).await.map_err(seats_error)
+    }
+
+    async fn unreserve(&self, key: &str) -> Result<(), booking::SeatsError> {
+        self.batch.release(key).await.map_err(seats_error)
+    }
+
+    async fn move_to(&self, booking_id: Id, place: &booking::Place) -> Result<(), booking::SeatsError> {
+        let request = cairn_batch::domain::MoveRequest {
+            key: booking_id.to_string(),
+            batch_id: place.batch_id,
+            seats: place.seats,
+            taking: Some(place.key.clone()),
+            use_reserved: true,
+        };
+        self.batch.relocate(&request).await.map(drop).map_err(seats_error)
+    }
+
     async fn quote(
         &self,
         code: &str,
@@ -360,6 +392,11 @@ impl booking::Peers for Booking {
 
     async fn refund_all(&self, booking_id: Id, reason: &str) -> Result<(), booking::Unavailable> {
         self.payment.refund_all(booking_id, reason).await.map_err(|error| unavailable(format!("{error:?}")))
+    }
+
+    async fn refund(&self, booking_id: Id, request: &sale::RefundRequest) -> Result<(), booking::RefundError> {
+        let given_back = self.refund_all(booking_id, &request.reason).await;
+        given_back.map_err(|booking::Unavailable(cause)| booking::RefundError::Unavailable(cause))
     }
 
     async fn mail(&self, mail: &booking::Mail) -> Result<(), booking::MailError> {

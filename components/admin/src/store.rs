@@ -11,7 +11,7 @@ use crate::domain::{
 const PUBLIC_TREK: &str = "t.enabled = 1 AND t.custom = 0 AND t.deleted = 0";
 
 /// Bookings that exist for people: the others are being made, or never were paid.
-const PUBLIC_BOOKING: &str = "b.status NOT IN ('creating', 'expired')";
+const PUBLIC_BOOKING: &str = "b.status NOT IN ('creating', 'expired', 'deleted')";
 
 /// Money of a booking: captured minus given back.
 const REVENUE: &str = "COALESCE((SELECT SUM(c.amount) FROM captures c WHERE c.booking_id = b.id), 0) \

@@ -162,7 +162,7 @@ async fn a_late_payment_gets_its_seats_again_if_they_are_free() {
     assert_eq!(world.status(id).await.as_deref(), Some("payment_completed"));
     assert_eq!(world.outside.holds.borrow()[&id].until, None);
     assert_eq!(world.count("SELECT COUNT(*) AS n FROM failed_bookings WHERE hidden_at IS NULL").await, 0);
-    assert!(world.outside.refunds.borrow().is_empty());
+    assert!(world.outside.asked.borrow().is_empty());
 }
 
 #[tokio::test]
@@ -174,7 +174,9 @@ async fn a_late_payment_for_seats_that_are_gone_goes_back() {
     world.book_as(&caller("Other"), json!({ "numberOfParticipants": 18 })).await;
     assert_eq!(world.captured(id, "pay_1", Kind::Full, FULL).await, 204);
     assert_eq!(world.status(id).await.as_deref(), Some("cancelled"));
-    assert_eq!(world.outside.refunds.borrow().iter().map(|(refunded, _)| *refunded).collect::<Vec<_>>(), [id]);
+    let asked = world.outside.asked.borrow().clone();
+    let [(of, request)] = asked.as_slice() else { panic!("one refund, not {}", asked.len()) };
+    assert_eq!((*of, request.amount, request.payment.as_deref()), (id, Paise::rupees(FULL), Some("pay_1")));
     assert_eq!(world.outside.taken(batch_id()), 18);
     let (_, body) = world.get(&caller("Meera"), &format!("/api/bookings/{id}")).await;
     assert_eq!((body["refundStatus"].as_str().unwrap(), &body["refundAmount"]), ("processing", &json!(FULL)));
@@ -182,7 +184,7 @@ async fn a_late_payment_for_seats_that_are_gone_goes_back() {
     assert!(
         matches!(&world.outside.mails.borrow()[0].message, Message::Notice(_, News::Cancelled { entire: true, refund: Some(refund), .. }) if refund.amount == Paise::rupees(FULL))
     );
-    let refunded = |status: &str, at: i64| json!({ "bookingId": id, "paymentId": "pay_1", "refundId": "rf", "amountPaise": FULL * 100, "status": status, "at": at });
+    let refunded = |status: &str, at: i64| json!({ "bookingId": id, "paymentId": "pay_1", "refundId": "rf", "key": request.key, "amountPaise": FULL * 100, "status": status, "at": at });
     world.event("payment.refunded", refunded("success", NOW + 10)).await;
     world.event("payment.refunded", refunded("processing", NOW + 5)).await;
     let (_, body) = world.get(&caller("Meera"), &format!("/api/bookings/{id}")).await;
@@ -200,7 +202,7 @@ async fn a_payment_of_a_wrong_amount_goes_back() {
     let id = world.booked(json!({})).await;
     assert_eq!(world.captured(id, "pay_1", Kind::Full, 100).await, 204);
     assert_eq!(world.status(id).await.as_deref(), Some("cancelled"));
-    assert_eq!(world.outside.refunds.borrow().len(), 1);
+    assert_eq!(world.outside.asked.borrow()[0].1.amount, Paise::rupees(100));
     assert_eq!(world.outside.taken(batch_id()), 0);
 }
 
@@ -220,7 +222,7 @@ async fn a_second_payment_of_a_paid_booking_is_recorded_and_changes_no_state() {
     world.captured(id, "pay_2", Kind::Full, FULL).await;
     assert_eq!(world.status(id).await.as_deref(), Some("payment_completed"));
     assert_eq!(world.count("SELECT COUNT(*) AS n FROM payments").await, 2);
-    assert!(world.outside.refunds.borrow().is_empty(), "giving all back would take the first payment too");
+    assert!(world.outside.asked.borrow().is_empty(), "giving all back would take the first payment too");
 }
 
 /// Capture of a live booking, and of one that expired: services stop at every step.
@@ -264,7 +266,7 @@ async fn a_refund_that_payment_did_not_take_is_asked_for_again() {
         world.recover().await;
         assert_eq!(world.captured(id, "pay_1", Kind::Full, FULL).await, 204);
         assert_eq!(world.status(id).await.as_deref(), Some("cancelled"), "step {steps}");
-        assert_eq!(world.outside.refunds.borrow().len(), 1, "step {steps}");
+        assert_eq!(world.outside.asked.borrow().len(), 1, "step {steps}");
         assert!(world.is_settled().await);
     }
 }

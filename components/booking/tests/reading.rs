@@ -200,7 +200,7 @@ async fn staff_move_bookings_along_the_table() {
     let code = format!("BT{}", id.short_code());
     assert_eq!(set(&code, "cancelled").await, (200, "cancelled".into()), "a code names it too");
     assert_eq!(world.outside.taken(batch_id()), 0);
-    assert!(world.outside.refunds.borrow().is_empty(), "without a refund");
+    assert!(world.outside.asked.borrow().is_empty(), "without a refund");
     assert_eq!(set(&id_text, "confirmed").await, (200, "payment_completed".into()), "restored: paid, without details");
     assert_eq!(world.outside.taken(batch_id()), 2);
     set(&id_text, "cancelled").await;

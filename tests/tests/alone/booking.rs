@@ -85,6 +85,8 @@ fn agreeable() -> Stage {
         .answer(SEATS, "extend", |_| done())
         .answer(SEATS, "confirm", |_| done())
         .answer(SEATS, "release", |_| done())
+        .answer(SEATS, "resize", move |_| ok(date()))
+        .answer(SEATS, "move", move |_| ok(date()))
         .answer(PROMOS, "quote", |_| err(Val::Variant("invalid-code".to_owned(), None)))
         .answer(CHECKOUT, "open", |_| done())
         .answer(CHECKOUT, "close", |_| done())

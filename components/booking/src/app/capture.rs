@@ -11,7 +11,6 @@ use super::{App, BookingError, SeatsError, mails::MailIntent};
 use crate::{
     domain::{
         Booking, CaptureOutcome, Kind, Payment, PaymentError, PaymentMode, Refund, RefundStatus, Status, apply_capture,
-        refund_summary,
     },
     store::{self, Lease},
 };
@@ -20,6 +19,8 @@ use crate::{
 const SEATS_GONE: &str = "The seats were no longer available when the payment arrived";
 /// Why a payment of a wrong amount goes back.
 const WRONG_AMOUNT: &str = "The payment does not match what the booking costs";
+/// Why a payment for a booking that is over goes back.
+const TOO_LATE: &str = "The booking had been cancelled when the payment arrived";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -55,6 +56,8 @@ struct Refunded {
     booking_id: Id,
     payment_id: String,
     refund_id: String,
+    /// The booking's own request that it is a part of.
+    key: Option<String>,
     amount_paise: i64,
     status: RefundStatus,
     at: i64,
@@ -103,7 +106,7 @@ impl App {
         };
         let id = captured.booking_id;
         let lease = self.new_lease();
-        let booking = match self.lease_soon(id, &lease).await {
+        let booking = match self.lease_soon(id, &lease, None).await {
             Ok(booking) => booking,
             Err(BookingError::NotFound) => return self.take_orphan(event, id, &payment).await,
             Err(error) => return Err(error),
@@ -132,7 +135,10 @@ impl App {
                 Err(SeatsError::Unavailable(cause)) => return Err(BookingError::Unavailable(cause)),
                 Err(_) => booking.give_back(payment, SEATS_GONE, now),
             },
-            CaptureOutcome::GiveBack => booking.give_back(payment, WRONG_AMOUNT, now),
+            CaptureOutcome::GiveBack => {
+                let over = matches!(booking.status, Status::Cancelled | Status::Deleted);
+                booking.give_back(payment, if over { TOO_LATE } else { WRONG_AMOUNT }, now);
+            }
             CaptureOutcome::Surplus => {
                 log::error(
                     "a booking was paid more than once: staff have to look",
@@ -186,7 +192,7 @@ impl App {
         let request = super::HoldRequest {
             booking_id: booking.id,
             batch_id: booking.batch_id,
-            seats: booking.count(),
+            seats: booking.seats(),
             expires_at: self.now().plus(super::LEASE),
             use_reserved: booking.admin_created,
         };
@@ -266,19 +272,14 @@ impl App {
         let refund = Refund {
             id: refunded.refund_id,
             payment_id: refunded.payment_id,
+            key: refunded.key,
             amount: Paise(refunded.amount_paise),
             status: refunded.status,
             at,
         };
         self.amend(event, refunded.booking_id, async |tx, booking| {
             store::refund_upsert(tx, booking.id, &refund).await?;
-            let (status, amount) = refund_summary(&store::refund_list(tx, booking.id).await?);
-            booking.refunded = amount;
-            if booking.status == Status::Cancelled {
-                booking.refund_status = status;
-                booking.refund_amount = amount;
-                booking.refund_date = (status == RefundStatus::Success).then_some(at);
-            }
+            booking.hear_refunds(&store::refund_list(tx, booking.id).await?);
             Ok(true)
         })
         .await
@@ -311,7 +312,7 @@ impl App {
 
     /// Notes money that staff received: what was left to pay.
     pub(super) fn offline_payment(&self, booking: &Booking) -> Option<Payment> {
-        let amount = booking.price.total - booking.paid;
+        let amount = booking.due_total() - booking.paid;
         let id = format!("offline_{}", self.env.id());
         (amount > Paise::ZERO).then(|| Payment {
             order_id: id.clone(),
@@ -326,5 +327,5 @@ impl App {
 
 /// Whether two instalments were agreed and the second one is not paid.
 pub(super) fn is_first_instalment(booking: &Booking) -> bool {
-    booking.mode == PaymentMode::Partial && booking.paid < booking.price.total
+    booking.mode == PaymentMode::Partial && booking.paid < booking.due_total()
 }

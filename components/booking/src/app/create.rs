@@ -73,7 +73,8 @@ impl App {
         let price = priced(new, &sale, quote, now)?;
         let user =
             User { id: caller.id, name: caller.name.clone(), email: caller.email.clone(), phone: caller.phone.clone() };
-        let wanted = draft(new, &sale, price, user, earlier.as_ref(), &mut || self.env.id(), now);
+        let mut wanted = draft(new, &sale, price, user, earlier.as_ref(), &mut || self.env.id(), now);
+        wanted.policy = self.refund_policy(new.trek_id).await?;
         let made = match earlier {
             None => self.begin(wanted).await?,
             Some(earlier) => self.change(wanted, &earlier).await?,

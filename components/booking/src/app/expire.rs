@@ -1,11 +1,11 @@
-//! Bringing seats and checkout in line with a booking, and ending sessions.
+//! Ending sessions, and settling what was left.
 
 use cairn_shared::{Id, log};
 
-use super::{App, BookingError, SeatsError, Unavailable};
+use super::{Actor, App, BookingError, SeatsError, Unavailable, commands::Command};
 use crate::{
-    domain::{Booking, CreateError, Status, payable},
-    store::{self, Lease},
+    domain::{Booking, Status},
+    store::{self, CommandKind, Lease},
 };
 
 /// Bookings that one run of the job takes on; the next run takes the rest.
@@ -76,85 +76,31 @@ impl App {
     /// [`BookingError::Busy`] while somebody else works on it.
     pub(super) async fn retire(&self, id: Id) -> Result<(), BookingError> {
         let lease = self.new_lease();
-        let mut booking = self.lease(id, &lease).await?;
+        let command = self.new_command(CommandKind::Expire, Actor::SYSTEM);
+        let mut booking = self.lease_for(id, &lease, Some(&command)).await?;
         if booking.session_over(self.now()) {
-            self.mark_expired(&mut booking, &lease).await?;
+            self.mark_expired(&mut booking, &lease, Some(&command)).await?;
         }
         self.settle(id, &lease).await?;
         Ok(())
     }
 
-    async fn mark_expired(&self, booking: &mut Booking, lease: &Lease) -> Result<(), BookingError> {
+    pub(super) async fn mark_expired(
+        &self,
+        booking: &mut Booking,
+        lease: &Lease,
+        command: Option<&Command>,
+    ) -> Result<(), BookingError> {
         booking.status = Status::Expired;
         self.db
             .transaction(async |tx| {
                 store::failed_booking_insert(tx, self.env.id(), booking, "system", self.now()).await?;
+                if let Some(command) = command {
+                    store::command_commit(tx, command.id, booking.status).await?;
+                }
                 self.save(tx, booking, Some(lease)).await
             })
             .await
-    }
-
-    /// As [`App::settle`], for those who have an error to answer already: what fails
-    /// here is left to the job.
-    pub(super) async fn settle_now(&self, id: Id, lease: &Lease) {
-        if let Err(error) = self.settle(id, lease).await {
-            log::warn("a booking is left for the job to settle", &[("booking", &id), ("cause", &format!("{error:?}"))]);
-        }
-    }
-
-    /// Makes seats and checkout what the row says, then ends the lease. Every step may
-    /// be repeated; a failure leaves the lease to run out.
-    ///
-    /// # Errors
-    /// A service that does not answer.
-    pub(super) async fn settle(&self, id: Id, lease: &Lease) -> Result<(), BookingError> {
-        let Some(mut booking) = store::booking_fetch(&self.db, id).await? else {
-            // Somebody took an unfinished booking away while its maker was still at it.
-            self.peers.release(id).await?;
-            return Ok(self.peers.close(id).await?);
-        };
-        if booking.status == Status::PendingPayment && !booking.session_over(self.now()) {
-            match self.reopen(&booking).await {
-                Ok(()) => return Ok(store::lease_end(&self.db, id, lease).await?),
-                Err(CreateError::Unavailable(cause)) => {
-                    // It may be paid, and payment about to tell so: that must not wait for this lease.
-                    store::lease_lapse(&self.db, id, lease, self.now()).await?;
-                    return Err(BookingError::Unavailable(cause));
-                }
-                // Its seats or its promo use are gone, so it can no longer be paid.
-                Err(refused) => {
-                    log::warn("an unpaid booking could not be kept", &[("booking", &id), ("cause", &refused)]);
-                    self.mark_expired(&mut booking, lease).await?;
-                }
-            }
-        }
-        if !booking.status.holds_seats() || booking.status == Status::Creating {
-            self.peers.release(id).await?;
-        }
-        match payable(&booking).filter(|_| booking.status.is_paid()) {
-            Some(balance) => {
-                self.peers.open(&balance).await.map_err(|error| BookingError::Unavailable(error.to_string()))?
-            }
-            None if booking.status == Status::PendingPayment => {}
-            None => self.peers.close(id).await?,
-        }
-        if let Some(reason) = booking.refund_due.take() {
-            self.peers.refund_all(id, &reason).await?;
-            self.db.transaction(async |tx| self.save(tx, &mut booking, Some(lease)).await).await?;
-        }
-        if booking.status == Status::Creating {
-            return Ok(self.db.transaction(async |tx| store::booking_delete(tx, id, lease).await).await?);
-        }
-        Ok(store::lease_end(&self.db, id, lease).await?)
-    }
-
-    /// Seats and checkout of a booking that waits for its payment.
-    async fn reopen(&self, booking: &Booking) -> Result<(), CreateError> {
-        self.hold(booking).await?;
-        match payable(booking) {
-            Some(payable) => self.peers.open(&payable).await,
-            None => Ok(()),
-        }
     }
 }
 

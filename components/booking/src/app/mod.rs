@@ -3,18 +3,26 @@
 //! Seats and money are other services', so a change that concerns them cannot be one
 //! transaction. Whoever makes such a change first takes the booking's *lease*. The row
 //! says what is true; a lease says that the other services may not agree with it yet.
-//! After the change [`App::settle`] has nothing to do, and the lease ends. If the
-//! process dies anywhere in between, the lease runs out and a job settles: it makes
-//! seats and checkout what the row says, each step idempotent by the booking's id.
+//! After the change [`App::settle`] makes seats, checkout and refunds what the row says,
+//! each step idempotent, and the lease ends. If the process dies anywhere in between, the
+//! lease runs out and a job settles. What staff and owners do is a *command*, noted with
+//! its lease and ended with it: see `commands`.
 
+mod cancel;
 mod capture;
+mod commands;
 mod create;
 mod expire;
 mod invoices;
 mod mails;
 mod participants;
 mod peers;
+mod policies;
 mod read;
+mod request;
+mod restore;
+mod settle;
+mod shift;
 mod staff;
 
 use cairn_shared::{
@@ -27,14 +35,20 @@ use cairn_shared::{
 };
 use serde::Serialize;
 
+pub use crate::domain::RequestKind;
+pub use cancel::{CancelRequest, MANAGE_BOOKINGS, RefundPreview};
+pub use commands::Actor;
 pub use invoices::Seller;
-pub use mails::{Attachment, Mail, MailError, Message, News, Person, RefundNews, RequestKind, Trip};
+pub use mails::{Attachment, Mail, MailError, Message, News, Person, RefundNews, Trip};
 pub use participants::Details;
-pub use peers::{HoldRequest, NoPeers, Peers, SeatsError, Unavailable};
+pub use peers::{HoldRequest, NoPeers, Peers, Place, RefundError, SeatsError, Unavailable};
 pub use read::{Listing, STAFF_PERMISSIONS, Setting};
+pub use request::Answer;
+
+use commands::Command;
 
 use crate::{
-    domain::{Booking, ParticipantsError},
+    domain::{Booking, ParticipantsError, Refusal},
     store::{self, Lease, Saved},
 };
 
@@ -83,7 +97,7 @@ impl App {
 
 impl Component for App {
     const NAME: &'static str = "booking";
-    const MIGRATIONS: &'static [Migration] = cairn_shared::migrations!["0001_bookings"];
+    const MIGRATIONS: &'static [Migration] = cairn_shared::migrations!["0001_bookings", "0002_commands"];
     const JOBS: &'static [&'static str] = &[events::RELAY_PATH, crate::http::EXPIRE_PATH, MAILS_PATH];
     const VARIABLES: &'static [&'static str] = VARIABLES;
 
@@ -114,6 +128,8 @@ pub enum BookingError {
     NotFound,
     /// The caller may not, in the words of the endpoint.
     Forbidden(&'static str),
+    /// As [`BookingError::Forbidden`], where clients know it as a 401.
+    NotYours,
     InvalidStatus,
     /// Its seats were sold to others.
     BatchFull,
@@ -121,6 +137,7 @@ pub enum BookingError {
     /// Money went back, so it cannot live again.
     Refunded,
     Participants(ParticipantsError),
+    Refused(Refusal),
     /// Somebody else is changing it.
     Busy,
     Unavailable(String),
@@ -129,6 +146,10 @@ pub enum BookingError {
 
 impl From<DbError> for BookingError {
     fn from(error: DbError) -> Self {
+        // The index that lets a customer have one unpaid booking of a batch.
+        if error.is_unique("bookings.user_id") {
+            return Self::Refused(Refusal::UnpaidThere);
+        }
         Self::Failed(error.into())
     }
 }
@@ -136,6 +157,12 @@ impl From<DbError> for BookingError {
 impl From<Error> for BookingError {
     fn from(error: Error) -> Self {
         Self::Failed(error)
+    }
+}
+
+impl From<Refusal> for BookingError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 
@@ -211,18 +238,31 @@ impl App {
 
     /// Takes the lease on a booking.
     async fn lease(&self, id: Id, lease: &Lease) -> Result<Booking, BookingError> {
-        let taken = self.db.transaction(async |tx| store::lease_take(tx, id, lease, self.now()).await).await?;
-        match taken {
+        self.lease_for(id, lease, None).await
+    }
+
+    /// Takes the lease on a booking for a command, which is noted with it.
+    async fn lease_for(&self, id: Id, lease: &Lease, command: Option<&Command>) -> Result<Booking, BookingError> {
+        let taken = self.db.transaction(async |tx| {
+            let now = self.now();
+            let taken = store::lease_take(tx, id, lease, now).await?;
+            if let (Some(booking), Some(command)) = (&taken, command) {
+                let actor = command.actor.id;
+                store::command_insert(tx, command.id, id, command.kind, actor, booking.status, now).await?;
+            }
+            Ok::<_, DbError>(taken)
+        });
+        match taken.await? {
             Some(booking) => Ok(booking),
             None if store::booking_fetch(&self.db, id).await?.is_some() => Err(BookingError::Busy),
             None => Err(BookingError::NotFound),
         }
     }
 
-    /// As [`App::lease`], waiting a moment for whoever has the booking now.
-    async fn lease_soon(&self, id: Id, lease: &Lease) -> Result<Booking, BookingError> {
+    /// As [`App::lease_for`], waiting a moment for whoever has the booking now.
+    async fn lease_soon(&self, id: Id, lease: &Lease, command: Option<&Command>) -> Result<Booking, BookingError> {
         for _ in 0..LEASE_TRIES_MAX {
-            match self.lease(id, lease).await {
+            match self.lease_for(id, lease, command).await {
                 Err(BookingError::Busy) => cairn_shared::time::sleep(LEASE_RETRY).await,
                 outcome => return outcome,
             }

@@ -3,7 +3,7 @@
 use cairn_shared::{Id, Paise, Timestamp, async_trait};
 
 use super::{Mail, MailError};
-use crate::domain::{Batch, CreateError, Payable, Quote, Terms, TrekSummary};
+use crate::domain::{Batch, CreateError, Payable, Quote, RefundRequest, Terms, TrekSummary};
 
 /// A service did not answer. Whether it did something is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,23 @@ pub struct HoldRequest {
     pub expires_at: Timestamp,
     /// Staff may also sell reserved seats.
     pub use_reserved: bool,
+}
+
+/// Seats that are kept for a booking under a key of their own until it moves there.
+/// Staff sell them, reserved ones too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub key: String,
+    pub batch_id: Id,
+    pub seats: u32,
+}
+
+/// Why a refund is not made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefundError {
+    /// There is not that much to give back, or the request makes no sense: it never will be.
+    Refused(String),
+    Unavailable(String),
 }
 
 /// Why seats are not had.
@@ -47,6 +64,15 @@ pub trait Peers {
     async fn confirm(&self, booking_id: Id) -> Result<(), SeatsError>;
     async fn release(&self, booking_id: Id) -> Result<(), SeatsError>;
 
+    /// Makes the booking's seats so many, where they are. Staff may use reserved ones.
+    async fn resize(&self, booking_id: Id, seats: u32) -> Result<(), SeatsError>;
+    /// Keeps a place, for good.
+    async fn reserve(&self, place: &Place) -> Result<(), SeatsError>;
+    /// Gives a place back that was kept, or none.
+    async fn unreserve(&self, key: &str) -> Result<(), SeatsError>;
+    /// Moves the booking's seats to a place that was kept for them. It cannot be refused.
+    async fn move_to(&self, booking_id: Id, place: &Place) -> Result<(), SeatsError>;
+
     /// A promo code on an order value before tax, for a booking that may hold a use already.
     async fn quote(
         &self,
@@ -58,6 +84,8 @@ pub trait Peers {
     async fn open(&self, payable: &Payable) -> Result<(), CreateError>;
     async fn close(&self, booking_id: Id) -> Result<(), Unavailable>;
     async fn refund_all(&self, booking_id: Id, reason: &str) -> Result<(), Unavailable>;
+    /// Has a refund made, once for its key. Payment tells what becomes of it.
+    async fn refund(&self, booking_id: Id, request: &RefundRequest) -> Result<(), RefundError>;
 
     async fn mail(&self, mail: &Mail) -> Result<(), MailError>;
 }
@@ -111,6 +139,22 @@ impl Peers for NoPeers {
         Err(SeatsError::Unavailable(nobody()))
     }
 
+    async fn resize(&self, _: Id, _: u32) -> Result<(), SeatsError> {
+        Err(SeatsError::Unavailable(nobody()))
+    }
+
+    async fn reserve(&self, _: &Place) -> Result<(), SeatsError> {
+        Err(SeatsError::Unavailable(nobody()))
+    }
+
+    async fn unreserve(&self, _: &str) -> Result<(), SeatsError> {
+        Err(SeatsError::Unavailable(nobody()))
+    }
+
+    async fn move_to(&self, _: Id, _: &Place) -> Result<(), SeatsError> {
+        Err(SeatsError::Unavailable(nobody()))
+    }
+
     async fn quote(&self, _: &str, _: Id, _: Paise, _: Option<Id>) -> Result<Quote, CreateError> {
         Err(CreateError::Unavailable(nobody()))
     }
@@ -125,6 +169,10 @@ impl Peers for NoPeers {
 
     async fn refund_all(&self, _: Id, _: &str) -> Result<(), Unavailable> {
         Err(Unavailable(nobody()))
+    }
+
+    async fn refund(&self, _: Id, _: &RefundRequest) -> Result<(), RefundError> {
+        Err(RefundError::Unavailable(nobody()))
     }
 
     async fn mail(&self, _: &Mail) -> Result<(), MailError> {

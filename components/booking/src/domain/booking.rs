@@ -3,7 +3,9 @@
 use cairn_shared::{BasisPoints, Id, Paise, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Breakdown, DiscountType, Participant, Payment, Status};
+use super::{
+    Breakdown, DiscountType, Next, Participant, Payment, RefundPolicy, RefundRequest, Status, Trigger, Who, next,
+};
 
 /// The account a booking belongs to, as it was when the booking was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,6 +159,13 @@ pub struct CancellationRequest {
     pub responded_at: Option<Timestamp>,
 }
 
+impl CancellationRequest {
+    /// Whether it waits for an answer.
+    pub fn is_pending(&self) -> bool {
+        self.status.as_deref() == Some("pending")
+    }
+}
+
 /// Why the last attempt to pay failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentError {
@@ -193,6 +202,9 @@ pub struct Booking {
     pub admin_remarks: String,
     pub remarks: Vec<Remark>,
     pub admin_created: bool,
+    /// Of a custom trek, whose dates mean nothing.
+    #[serde(default)]
+    pub custom: bool,
     pub cancellation_request: CancellationRequest,
     pub cancelled_at: Option<Timestamp>,
     pub cancelled_by: Option<CancelledBy>,
@@ -201,6 +213,12 @@ pub struct Booking {
     pub refund_amount: Paise,
     pub refund_date: Option<Timestamp>,
     pub refund_type: RefundType,
+    /// What a cancellation gives back, as it was agreed when the booking was made.
+    #[serde(default)]
+    pub policy: RefundPolicy,
+    /// Refunds that were decided, oldest first.
+    #[serde(default)]
+    pub refund_requests: Vec<RefundRequest>,
     /// The first captured payment.
     pub first_payment: Option<Payment>,
     pub payment_error: Option<PaymentError>,
@@ -208,7 +226,8 @@ pub struct Booking {
     pub paid: Paise,
     /// Given back, or on its way back.
     pub refunded: Paise,
-    /// Why everything captured has to go back, until payment has taken that over.
+    /// Why everything captured has to go back, until payment has taken that over. Set by
+    /// an earlier version of this service alone.
     pub refund_due: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -247,6 +266,35 @@ impl Booking {
         if self.participants.is_empty() { Status::PaymentCompleted } else { Status::Confirmed }
     }
 
+    /// The state that follows from what is paid.
+    fn status_as_paid(&self) -> Status {
+        match self.paid {
+            _ if self.custom => Status::Confirmed,
+            paid if paid >= self.due_total() => self.status_when_paid(),
+            Paise::ZERO if self.status == Status::Cancelled => Status::Pending,
+            Paise::ZERO => self.status,
+            _ => Status::PaymentConfirmedPartial,
+        }
+    }
+
+    /// Where a trigger by somebody leads this booking; none where it may not happen.
+    pub fn next(&self, trigger: Trigger, who: Who) -> Option<Status> {
+        Some(match next(self.status, trigger, who)? {
+            Next::Same => self.status,
+            Next::Becomes(status) => status,
+            Next::AsPaid => self.status_as_paid(),
+            Next::SameOrCancelled if self.seats() == 0 => Status::Cancelled,
+            Next::SameOrCancelled => self.status,
+            // What staff say was paid decides, where the booking is made.
+            Next::OneOf(_) => return None,
+        })
+    }
+
+    /// Whether the trip has begun. A custom trek's dates say nothing about that.
+    pub fn has_started(&self, now: Timestamp) -> bool {
+        !self.custom && self.batch_start <= now
+    }
+
     /// Cancels the booking and everybody on it. Refunds are another decision.
     pub fn cancel(&mut self, by: CancelledBy, reason: &str, now: Timestamp) {
         self.status = Status::Cancelled;
@@ -264,10 +312,15 @@ impl Booking {
         self.cancelled_by = None;
         self.cancellation_reason.clear();
         self.participants.iter_mut().for_each(Participant::restore);
-        self.status = match self.paid {
-            paid if paid >= self.price.total => self.status_when_paid(),
-            Paise::ZERO => Status::Pending,
-            _ => Status::PaymentConfirmedPartial,
-        };
+        self.status = self.status_as_paid();
+        self.owe_the_rest();
+    }
+
+    /// What is left of two instalments follows from what is due and what is paid.
+    pub fn owe_the_rest(&mut self) {
+        let rest = (self.due_total() - self.paid).max(Paise::ZERO);
+        if let Some(partial) = self.partial.as_mut().filter(|_| self.paid > Paise::ZERO) {
+            partial.remaining = rest;
+        }
     }
 }

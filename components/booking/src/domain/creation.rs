@@ -4,8 +4,8 @@ use cairn_shared::{Id, Paise, Timestamp, time::MINUTE};
 
 use super::{
     AddOn, AddOnLine, Batch, BatchStatus, Booking, Breakdown, CancellationRequest, Contact, DiscountType,
-    PartialPayment, PaymentMode, PromoUse, RefundStatus, RefundType, Session, Status, Terms, User, add_ons_total,
-    instalments, price,
+    PartialPayment, PaymentMode, PromoUse, RefundPolicy, RefundStatus, RefundType, Session, Status, Terms, User,
+    add_ons_total, instalments, price,
 };
 
 /// Most participants of one booking.
@@ -260,6 +260,7 @@ pub fn draft(
         admin_remarks: String::new(),
         remarks: Vec::new(),
         admin_created: false,
+        custom: sale.terms.custom,
         cancellation_request: CancellationRequest::default(),
         cancelled_at: None,
         cancelled_by: None,
@@ -268,6 +269,8 @@ pub fn draft(
         refund_amount: Paise::ZERO,
         refund_date: None,
         refund_type: RefundType::Auto,
+        policy: RefundPolicy::default(),
+        refund_requests: Vec::new(),
         first_payment: None,
         payment_error: None,
         paid: Paise::ZERO,

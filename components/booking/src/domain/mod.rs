@@ -1,23 +1,32 @@
 //! The rules of booking: no async, no I/O, no clock. `now` and ids are arguments.
 
 mod booking;
+mod cancellation;
 mod creation;
 mod participant;
 mod payment;
 mod price;
 mod refund;
+mod refusal;
+mod shift;
 mod status;
 
 pub use booking::{
     AddOnLine, Booking, CancellationRequest, CancelledBy, Contact, EmergencyContact, PartialPayment, PaymentError,
     PaymentMode, PromoUse, RefundStatus, RefundType, Remark, Session, User,
 };
+pub use cancellation::{Cancellation, cancel, restore, restore_participant};
 pub use creation::{CreateError, Displayed, Draft, NewBooking, Quote, Sale, draft, participants_max, priced, sellable};
 pub use participant::{Participant, ParticipantInput, ParticipantsError, merge_participants};
-pub use payment::{CaptureOutcome, Kind, Payable, Payment, Refund, apply_capture, payable, refund_summary};
+pub use payment::{CaptureOutcome, Kind, Payable, Payment, Refund, apply_capture, payable};
 pub use price::{Breakdown, DiscountType, Instalments, add_ons_total, instalments, price};
-pub use refund::{RefundPolicy, refund_for_shares, refund_policy};
-pub use status::{StaffMove, Status, days_until, staff_move};
+pub use refund::{
+    RefundChoice, RefundPart, RefundPolicy, RefundRequest, Scope, Severance, TIERS_MAX, Tier, TooMuch, part,
+    refund_parts,
+};
+pub use refusal::Refusal;
+pub use shift::{NewRequest, RequestKind, Target, answer, ask, shift, target};
+pub use status::{Next, StaffMove, Status, Trigger, Who, days_until, next, staff_move};
 
 use cairn_shared::{BasisPoints, Id, Paise, Timestamp};
 

@@ -6,7 +6,7 @@ use cairn_shared::{Id, Paise, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Booking, CustomField, EmergencyContact, RefundStatus, RefundType, Status};
+use super::{Booking, CustomField, EmergencyContact, RefundStatus, RefundType, Severance, Status};
 
 /// Longest text of a participant's, in characters.
 const TEXT_CHARS_MAX: usize = 1_000;
@@ -34,6 +34,9 @@ pub struct Participant {
     pub refund_amount: Paise,
     pub refund_date: Option<Timestamp>,
     pub refund_type: RefundType,
+    /// The place in the booking's money, once cancelled by itself.
+    #[serde(default)]
+    pub severance: Option<Severance>,
 }
 
 impl Participant {
@@ -47,6 +50,7 @@ impl Participant {
         self.is_cancelled = false;
         self.cancelled_at = None;
         self.cancellation_reason.clear();
+        self.severance = None;
     }
 }
 
@@ -145,6 +149,7 @@ fn keep_decisions(participant: &mut Participant, before: &Participant) {
     participant.refund_amount = before.refund_amount;
     participant.refund_date = before.refund_date;
     participant.refund_type = before.refund_type;
+    participant.severance = before.severance;
     participant.custom_field_responses = before.custom_field_responses;
 }
 
@@ -179,6 +184,7 @@ fn checked(
         refund_amount: Paise::ZERO,
         refund_date: None,
         refund_type: RefundType::Auto,
+        severance: None,
     };
     if texts_of(&participant).any(|text| text.chars().count() > TEXT_CHARS_MAX) {
         return Err(invalid(format!("a text may have at most {TEXT_CHARS_MAX} characters")));

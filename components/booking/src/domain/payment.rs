@@ -3,7 +3,7 @@
 use cairn_shared::{Id, Paise, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Booking, CancelledBy, PaymentMode, RefundStatus, Status};
+use super::{Booking, CancelledBy, PaymentMode, RefundRequest, RefundStatus, RefundType, Status};
 
 /// Which part of the price a payment is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,9 @@ pub struct Payment {
 pub struct Refund {
     pub id: String,
     pub payment_id: String,
+    /// The request of the booking's that it is a part of; none for one that the booking
+    /// did not ask for.
+    pub key: Option<String>,
     pub amount: Paise,
     pub status: RefundStatus,
     pub at: Timestamp,
@@ -74,7 +77,8 @@ pub fn payable(booking: &Booking) -> Option<Payable> {
         (Status::PendingPayment | Status::Creating, PaymentMode::Partial, Some(partial)) => {
             (Kind::Initial, partial.initial)
         }
-        (Status::PaymentConfirmedPartial, _, Some(partial)) if partial.remaining > Paise::ZERO => {
+        // Providers take no payment below one rupee.
+        (Status::PaymentConfirmedPartial, _, Some(partial)) if partial.remaining >= Paise::rupees(1) => {
             (Kind::Balance, partial.remaining)
         }
         _ => return None,
@@ -111,7 +115,7 @@ pub fn apply_capture(booking: &Booking, payment: &Payment) -> CaptureOutcome {
         (PaymentMode::Partial, Some(partial)) => (Kind::Initial, partial.initial),
         (PaymentMode::Partial, None) => return CaptureOutcome::Surplus,
     };
-    let pays_off = booking.paid + payment.amount >= booking.price.total;
+    let pays_off = booking.paid + payment.amount >= booking.due_total();
     let next = if pays_off { booking.status_when_paid() } else { Status::PaymentConfirmedPartial };
     match booking.status {
         Status::PaymentConfirmedPartial => CaptureOutcome::Accept(next),
@@ -121,16 +125,8 @@ pub fn apply_capture(booking: &Booking, payment: &Payment) -> CaptureOutcome {
                 false => CaptureOutcome::GiveBack,
             }
         }
-        // Nothing went back yet, so the booking may live again if its seats are free.
-        Status::Cancelled if booking.refund_status == RefundStatus::NotApplicable => {
-            let balance = payment.kind == Kind::Balance && booking.paid > Paise::ZERO;
-            if balance || (payment.kind, payment.amount) == awaited {
-                CaptureOutcome::Accept(next)
-            } else {
-                CaptureOutcome::GiveBack
-            }
-        }
-        Status::Cancelled => CaptureOutcome::GiveBack,
+        // Whoever cancelled or removed it did not wait for this payment.
+        Status::Cancelled | Status::Deleted => CaptureOutcome::GiveBack,
         Status::Pending | Status::PaymentCompleted | Status::Confirmed | Status::TrekCompleted => {
             CaptureOutcome::Surplus
         }
@@ -147,46 +143,39 @@ impl Booking {
 
     /// A capture that is accepted: the booking lives and is in this state.
     pub fn accept(&mut self, payment: &Payment, next: Status) {
-        if self.status == Status::Cancelled {
-            self.restore();
-        }
         self.record(payment);
         self.status = next;
-        let (paid, total) = (self.paid, self.price.total);
         if let Some(partial) = &mut self.partial {
             partial.initial_paid_at.get_or_insert(payment.captured_at);
-            partial.remaining = (total - paid).max(Paise::ZERO);
-            if partial.remaining == Paise::ZERO {
-                partial.final_paid_at = Some(payment.captured_at);
-            }
+        }
+        self.owe_the_rest();
+        if let Some(partial) = self.partial.as_mut().filter(|partial| partial.remaining == Paise::ZERO) {
+            partial.final_paid_at = Some(payment.captured_at);
         }
     }
 
-    /// A capture for seats that are gone, or of the wrong amount, goes back. A booking
+    /// A capture for a booking that is over, for seats that are gone, or of the wrong
+    /// amount, goes back by itself: what the booking kept otherwise stays. A booking
     /// that could not be kept is cancelled, so that its owner sees what happened.
     pub fn give_back(&mut self, payment: &Payment, reason: &str, now: Timestamp) {
         self.record(payment);
-        self.refund_due = Some(reason.to_owned());
-        self.refund_status = RefundStatus::Processing;
-        self.refund_amount = self.paid;
         if self.status != Status::Cancelled {
             self.cancel(CancelledBy::System, reason, now);
         }
+        self.request_refund(RefundRequest {
+            key: format!("{}/{}", self.id, payment.id),
+            participant: None,
+            payment: Some(payment.id.clone()),
+            amount: payment.amount,
+            kind: RefundType::Full,
+            reason: reason.to_owned(),
+            requested_by: None,
+            requested_at: now,
+            asked: false,
+            status: RefundStatus::Processing,
+            settled_at: None,
+        });
     }
-}
-
-/// The refund state of a booking given all its refunds, and how much they come to.
-pub fn refund_summary(refunds: &[Refund]) -> (RefundStatus, Paise) {
-    let any = |status| refunds.iter().any(|refund| refund.status == status);
-    let status = match () {
-        () if any(RefundStatus::Failed) => RefundStatus::Failed,
-        () if any(RefundStatus::Processing) || any(RefundStatus::Pending) => RefundStatus::Processing,
-        () if any(RefundStatus::Success) => RefundStatus::Success,
-        () => RefundStatus::NotApplicable,
-    };
-    let amount =
-        refunds.iter().filter(|refund| refund.status != RefundStatus::Failed).map(|refund| refund.amount).sum();
-    (status, amount)
 }
 
 #[cfg(test)]
@@ -268,9 +257,8 @@ mod tests {
                 let paid =
                     if mode == PaymentMode::Full { Status::PaymentCompleted } else { Status::PaymentConfirmedPartial };
                 let (right, wrong) = match status {
-                    Status::Creating | Status::PendingPayment | Status::Expired | Status::Cancelled => {
-                        (Accept(paid), GiveBack)
-                    }
+                    Status::Creating | Status::PendingPayment | Status::Expired => (Accept(paid), GiveBack),
+                    Status::Cancelled | Status::Deleted => (GiveBack, GiveBack),
                     Status::PaymentConfirmedPartial => (Accept(paid), Accept(Status::PaymentConfirmedPartial)),
                     Status::Pending | Status::PaymentCompleted | Status::Confirmed | Status::TrekCompleted => {
                         (Surplus, Surplus)
@@ -278,28 +266,23 @@ mod tests {
                 };
                 assert_eq!(apply_capture(&booking, &payment(kind, owed)), right, "{status:?} {mode:?}");
                 assert_eq!(apply_capture(&booking, &payment(kind, Paise(1))), wrong, "{status:?} {mode:?}");
-                let refunding = Booking { refund_status: RefundStatus::Processing, ..booking };
-                if status == Status::Cancelled {
-                    assert_eq!(
-                        apply_capture(&refunding, &payment(kind, owed)),
-                        GiveBack,
-                        "money is going back already"
-                    );
-                }
             }
         }
     }
 
     #[test]
-    fn a_refund_is_done_when_all_of_it_is() {
-        let refund = |status| Refund { id: "r".into(), payment_id: "p".into(), amount: Paise(5), status, at: NOW };
-        let summary = |statuses: &[RefundStatus]| {
-            refund_summary(&statuses.iter().map(|status| refund(*status)).collect::<Vec<_>>())
-        };
-        assert_eq!(summary(&[]), (RefundStatus::NotApplicable, Paise::ZERO));
-        assert_eq!(summary(&[RefundStatus::Success, RefundStatus::Processing]), (RefundStatus::Processing, Paise(10)));
-        assert_eq!(summary(&[RefundStatus::Success, RefundStatus::Success]), (RefundStatus::Success, Paise(10)));
-        assert_eq!(summary(&[RefundStatus::Success, RefundStatus::Failed]), (RefundStatus::Failed, Paise(5)));
+    fn only_the_payment_that_came_too_late_goes_back() {
+        let mut booking = booking(Status::PaymentConfirmedPartial, PaymentMode::Partial, Paise::rupees(1_000));
+        let (first, late) = (payment(Kind::Initial, Paise(60_000)), payment(Kind::Balance, Paise(70_000)));
+        booking.record(&first);
+        booking.cancel(CancelledBy::System, "not paid in time", NOW);
+        assert_eq!(apply_capture(&booking, &late), CaptureOutcome::GiveBack);
+        booking.give_back(&late, "too late", NOW);
+        let [request] = booking.refund_requests.as_slice() else { panic!("one request") };
+        assert_eq!((request.amount, request.asked), (late.amount, false));
+        assert_eq!((booking.paid, booking.refunded), (Paise(130_000), Paise(70_000)), "the first instalment stays");
+        assert_eq!((booking.refund_status, booking.refund_amount), (RefundStatus::Processing, late.amount));
+        assert_eq!(booking.cancellation_reason, "not paid in time");
     }
 
     proptest! {

@@ -47,7 +47,7 @@ pub struct BookingBody {
 }
 
 /// Absent, null, "", 0 and false are nothing.
-fn is_nothing(value: &Value) -> bool {
+pub(super) fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(value) => !value,
@@ -57,7 +57,7 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.trim().to_owned(),
         Value::Number(number) => number.to_string(),
@@ -66,7 +66,7 @@ fn text(value: &Value) -> String {
 }
 
 /// An amount of rupees that was displayed: a number, or a number in text.
-fn amount(value: &Value) -> Option<Paise> {
+pub(super) fn amount(value: &Value) -> Option<Paise> {
     let number = match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse().ok(),

@@ -1,6 +1,8 @@
 //! HTTP of the booking service.
 
 mod body;
+mod lifecycle;
+mod lifecycle_body;
 mod view;
 
 use std::rc::Rc;
@@ -30,7 +32,7 @@ const PAGE_BOOKINGS: u32 = 10;
 pub const EXPIRE_PATH: &str = "/_jobs/expire";
 
 pub fn routes() -> Router<App> {
-    Router::default()
+    lifecycle::routes(Router::default())
         .post("/api/bookings", create)
         .get("/api/bookings", list)
         .get("/api/bookings/user/mybookings", own)
@@ -55,6 +57,8 @@ impl From<BookingError> for Error {
             BookingError::BatchFull => Self::bad_request("Cannot restore booking - batch is now full"),
             BookingError::BatchClosed => Self::bad_request("This batch is no longer open for booking"),
             BookingError::Refunded => Self::bad_request("Cannot restore a refunded booking"),
+            BookingError::NotYours => Self::unauthorized("Not authorized"),
+            BookingError::Refused(refusal) => refusal.into(),
             BookingError::Participants(error) => Self::bad_request(error.to_string()),
             BookingError::Busy => {
                 Self::conflict("This booking is being processed. Please try again in a moment.").retry_after(1)

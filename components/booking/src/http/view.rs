@@ -108,7 +108,7 @@ fn payment_status(booking: &Booking) -> &'static str {
     match booking.paid {
         paid if paid.0 == 0 => "Unpaid",
         paid if booking.refunded >= paid => "Refunded",
-        paid if paid >= booking.price.total => "Paid",
+        paid if paid >= booking.due_total() => "Paid",
         _ => "Partially paid",
     }
 }
@@ -205,6 +205,20 @@ fn internal(object: &mut Map<String, Value>, booking: &Booking) {
         })
     });
     extend(object, json!({ "adminRemarks": booking.admin_remarks, "remarksHistory": remarks.collect::<Vec<_>>() }));
+    let refunds = booking.refund_requests.iter().map(|request| {
+        json!({
+            "key": request.key,
+            "participant": request.participant,
+            "amount": request.amount,
+            "type": request.kind,
+            "reason": request.reason,
+            "status": request.status,
+            "requestedBy": request.requested_by,
+            "requestedAt": request.requested_at,
+            "settledAt": request.settled_at,
+        })
+    });
+    extend(object, json!({ "refunds": refunds.collect::<Vec<_>>() }));
     put(object, "bookingSession", session(booking));
 }
 
@@ -226,6 +240,14 @@ pub fn raw(booking: &Booking, staff: bool) -> Value {
         internal(&mut object, booking);
     }
     Value::Object(object)
+}
+
+/// As [`raw`], with the names of trek and customer.
+pub fn with_names(booking: &Booking, staff: bool) -> Value {
+    let mut object = raw(booking, staff);
+    object["user"] = user(booking);
+    object["trek"] = json!({ "_id": booking.trek_id, "name": booking.trek_name });
+    object
 }
 
 /// The answer to its owner, who has just made it: with the session, and without what

@@ -2,13 +2,13 @@
 
 mod notices;
 
-use cairn_shared::{BasisPoints, Id, Paise, Timestamp, async_trait};
+use cairn_shared::{BasisPoints, Id, Paise, Timestamp, async_trait, time::SECOND};
 
 use crate::{
-    app::{HoldRequest, Mail, MailError, Message, Peers, SeatsError, Trip, Unavailable},
+    app::{HoldRequest, Mail, MailError, Message, Peers, Place, RefundError, SeatsError, Trip, Unavailable},
     domain::{
         AddOn, Batch, BatchStatus, CreateError, CustomField, DiscountType, GatewayType, GstType, InitialAmount, Kind,
-        PartialTerms, Payable, Quote, Terms, TrekSummary,
+        PartialTerms, Payable, Quote, RefundRequest, Terms, TrekSummary,
     },
     shell::bindings::cairn::{
         batch::{schedule, seats, types as batch_types},
@@ -18,6 +18,9 @@ use crate::{
         user::accounts,
     },
 };
+
+/// How long a place is held before it is confirmed, in ms.
+const PLACE_TIME: i64 = 20 * SECOND;
 
 /// The components beside this one, through the host.
 pub struct Links;
@@ -215,6 +218,38 @@ impl Peers for Links {
         seats::release(booking_id.to_string()).await.map_err(seats_error)
     }
 
+    async fn resize(&self, booking_id: Id, count: u32) -> Result<(), SeatsError> {
+        seats::resize(booking_id.to_string(), count, true).await.map(drop).map_err(seats_error)
+    }
+
+    async fn reserve(&self, place: &Place) -> Result<(), SeatsError> {
+        let request = seats::HoldRequest {
+            key: place.key.clone(),
+            batch_id: place.batch_id.to_string(),
+            seats: place.seats,
+            // Confirmed at once; until then it must not outlive a request that died.
+            expires_at: Timestamp::now().plus(PLACE_TIME).millis(),
+            use_reserved: true,
+        };
+        seats::hold(request).await.map_err(seats_error)?;
+        seats::confirm(place.key.clone()).await.map_err(seats_error)
+    }
+
+    async fn unreserve(&self, key: &str) -> Result<(), SeatsError> {
+        seats::release(key.to_owned()).await.map_err(seats_error)
+    }
+
+    async fn move_to(&self, booking_id: Id, place: &Place) -> Result<(), SeatsError> {
+        let request = seats::MoveRequest {
+            key: booking_id.to_string(),
+            batch_id: place.batch_id.to_string(),
+            seats: place.seats,
+            taking: Some(place.key.clone()),
+            use_reserved: true,
+        };
+        seats::move_(request).await.map(drop).map_err(seats_error)
+    }
+
     async fn quote(
         &self,
         code: &str,
@@ -267,6 +302,18 @@ impl Peers for Links {
         checkout::refund_all(booking_id.to_string(), reason.to_owned())
             .await
             .map_err(|error| Unavailable(error.to_string()))
+    }
+
+    async fn refund(&self, booking_id: Id, request: &RefundRequest) -> Result<(), RefundError> {
+        // A payment that came too late is all that its booking has. Payment makes no other
+        // refunds yet; until it does, they stay due.
+        match request.payment {
+            Some(_) => {
+                let given_back = self.refund_all(booking_id, &request.reason).await;
+                given_back.map_err(|Unavailable(cause)| RefundError::Unavailable(cause))
+            }
+            None => Err(RefundError::Unavailable("payment makes no refunds in parts yet".into())),
+        }
     }
 
     async fn mail(&self, sent: &Mail) -> Result<(), MailError> {

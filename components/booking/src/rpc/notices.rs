@@ -5,8 +5,8 @@ use cairn_shared::Timestamp;
 use super::mail_error;
 pub(super) use crate::shell::bindings::cairn::notification::notices::Address;
 use crate::{
-    app::{MailError, News, Person, RefundNews, RequestKind},
-    domain::{RefundStatus, RefundType},
+    app::{MailError, News, Person, RefundNews},
+    domain::{RefundStatus, RefundType, RequestKind},
     shell::bindings::cairn::notification::{mail, notices},
 };
 

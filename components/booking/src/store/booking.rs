@@ -77,7 +77,7 @@ pub async fn booking_fetch_live(
 /// A customer's bookings, newest first, without those that wait for payment.
 pub async fn booking_list_of_user(sql: &impl Sql, user_id: Id) -> Result<Vec<Booking>, DbError> {
     let select = "SELECT document, version FROM bookings WHERE user_id = $1 \
-                  AND status NOT IN ('creating', 'pending_payment', 'expired') ORDER BY created_at DESC, id DESC LIMIT 1000";
+                  AND status NOT IN ('creating', 'pending_payment', 'expired', 'deleted') ORDER BY created_at DESC, id DESC LIMIT 1000";
     bookings(&sql.query(select, params![user_id]).await?)
 }
 
@@ -158,10 +158,10 @@ pub async fn booking_save(
     Ok(if tx.affected(update, values).await? == 1 { Saved::Yes } else { Saved::Outdated })
 }
 
-/// Removes a booking that never came to be.
+/// Removes a booking that never came to be, or that staff removed.
 pub async fn booking_delete(tx: &Tx, id: Id, lease: &Lease) -> Result<(), DbError> {
-    let delete = "DELETE FROM bookings WHERE id = $1 AND lease = $2 AND status = $3";
-    tx.execute(delete, params![id, &lease.token, Status::Creating.as_str()]).await
+    let delete = "DELETE FROM bookings WHERE id = $1 AND lease = $2 AND (status = $3 OR status = $4)";
+    tx.execute(delete, params![id, &lease.token, Status::Creating.as_str(), Status::Deleted.as_str()]).await
 }
 
 /// Takes the lease on a booking; none while somebody else has it, or without booking.
@@ -178,8 +178,9 @@ pub async fn lease_lapse(sql: &impl Sql, id: Id, lease: &Lease, now: Timestamp) 
     sql.execute(update, params![now, id, &lease.token]).await
 }
 
-/// Ends a lease that is still held: the other services agree with the row.
-pub async fn lease_end(sql: &impl Sql, id: Id, lease: &Lease) -> Result<(), DbError> {
+/// Ends a lease that is still held: the other services agree with the row. Answers
+/// whether it was.
+pub async fn lease_end(sql: &impl Sql, id: Id, lease: &Lease) -> Result<bool, DbError> {
     let update = "UPDATE bookings SET lease = NULL, lease_until = NULL WHERE id = $1 AND lease = $2";
-    sql.execute(update, params![id, &lease.token]).await
+    Ok(sql.affected(update, params![id, &lease.token]).await? == 1)
 }

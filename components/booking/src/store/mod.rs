@@ -1,18 +1,25 @@
 //! All SQL of the booking service.
 
 mod booking;
+mod command;
 mod failed;
 mod invoice;
 mod list;
 mod mail;
 mod payment;
+mod policy;
 
 pub use booking::{
     Lease, Saved, booking_delete, booking_fetch, booking_fetch_live, booking_id_by_code, booking_ids_overdue,
     booking_ids_unsettled, booking_insert, booking_list_of_user, booking_save, lease_end, lease_lapse, lease_take,
+};
+pub use command::{
+    CommandKind, CommandRow, CommandState, command_commit, command_insert, command_list, command_list_open,
+    commands_end,
 };
 pub use failed::{failed_booking_hide, failed_booking_insert};
 pub use invoice::{Issued, invoice_fetch, invoice_issue};
 pub use list::{Filter, Stats, booking_count, booking_page, booking_stats, participants_since};
 pub use mail::{Due, mail_delete, mail_insert, mail_list_due, mail_postpone};
 pub use payment::{payment_fetch, payment_insert, payment_list, refund_list, refund_upsert};
+pub use policy::{refund_policy_fetch, refund_policy_insert};

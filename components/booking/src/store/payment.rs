@@ -58,6 +58,7 @@ fn refund(row: &Row) -> Result<Refund, DbError> {
     Ok(Refund {
         id: row.get("id")?,
         payment_id: row.get("payment_id")?,
+        key: row.get("request_key")?,
         amount: row.get("amount")?,
         status,
         at: row.get("at")?,
@@ -66,14 +67,16 @@ fn refund(row: &Row) -> Result<Refund, DbError> {
 
 /// Stores what was heard of a refund. News that is older than the outcome changes nothing.
 pub async fn refund_upsert(tx: &Tx, booking_id: Id, refund: &Refund) -> Result<(), DbError> {
-    let upsert = "INSERT INTO refunds (id, booking_id, payment_id, amount, status, at) VALUES ($1, $2, $3, $4, $5, $6) \
+    let upsert = "INSERT INTO refunds (id, booking_id, payment_id, request_key, amount, status, at) VALUES ($1, $2, $3, $4, $5, $6, $7) \
                   ON CONFLICT (id) DO UPDATE SET amount = excluded.amount, status = excluded.status, at = excluded.at \
                   WHERE refunds.status <> 'success' AND (excluded.status <> 'processing' OR excluded.at > refunds.at)";
     let status = status_text(refund.status);
-    tx.execute(upsert, params![&refund.id, booking_id, &refund.payment_id, refund.amount, status, refund.at]).await
+    let key = refund.key.as_deref();
+    tx.execute(upsert, params![&refund.id, booking_id, &refund.payment_id, key, refund.amount, status, refund.at]).await
 }
 
 pub async fn refund_list(sql: &impl Sql, booking_id: Id) -> Result<Vec<Refund>, DbError> {
-    let select = "SELECT id, payment_id, amount, status, at FROM refunds WHERE booking_id = $1 ORDER BY at, id";
+    let select =
+        "SELECT id, payment_id, request_key, amount, status, at FROM refunds WHERE booking_id = $1 ORDER BY at, id";
     sql.query(select, params![booking_id]).await?.iter().map(refund).collect()
 }

@@ -8,10 +8,10 @@ use std::{
 };
 
 use cairn_booking::{
-    app::{App, HoldRequest, Mail, MailError, Peers, SeatsError, Unavailable},
+    app::{App, HoldRequest, Mail, MailError, Peers, Place, RefundError, SeatsError, Unavailable},
     domain::{
-        AddOn, Batch, BatchStatus, CreateError, DiscountType, GatewayType, GstType, InitialAmount, Kind, PartialTerms,
-        Payable, Quote, Terms, TrekSummary,
+        AddOn, Batch, BatchStatus, Booking, CreateError, DiscountType, GatewayType, GstType, InitialAmount, Kind,
+        PartialTerms, Payable, Quote, RefundRequest, Terms, TrekSummary,
     },
 };
 use cairn_shared::{
@@ -42,6 +42,8 @@ pub struct Outside {
     pub terms: RefCell<Option<Terms>>,
     pub batches: RefCell<Vec<Batch>>,
     pub holds: RefCell<BTreeMap<Id, Hold>>,
+    /// Seats that are kept for a move, by their key.
+    pub places: RefCell<BTreeMap<String, Hold>>,
     pub payables: RefCell<BTreeMap<Id, Payable>>,
     pub promo_error: RefCell<Option<CreateError>>,
     /// Refused when the promo use is to be reserved.
@@ -49,6 +51,10 @@ pub struct Outside {
     /// Whether `open_error` is for one call alone.
     pub refuse_open_once: Cell<bool>,
     pub refunds: RefCell<Vec<(Id, String)>>,
+    /// Refunds that were asked for, each once, with their booking.
+    pub asked: RefCell<Vec<(Id, RefundRequest)>>,
+    /// What payment answers to every refund, for good.
+    pub refund_refusal: RefCell<Option<String>>,
     pub mails: RefCell<Vec<Mail>>,
     pub phones: RefCell<Vec<String>>,
     /// Names of all calls.
@@ -82,7 +88,8 @@ impl Outside {
 
     pub fn taken(&self, batch: Id) -> u32 {
         let live = |hold: &&Hold| hold.batch == batch && hold.until.is_none_or(|until| until > self.now());
-        self.holds.borrow().values().filter(live).map(|hold| hold.seats).sum()
+        let (holds, places) = (self.holds.borrow(), self.places.borrow());
+        holds.values().chain(places.values()).filter(live).map(|hold| hold.seats).sum()
     }
 
     fn view(&self, batch: &Batch) -> Batch {
@@ -206,7 +213,8 @@ impl Peers for Fake {
     async fn confirm(&self, id: Id) -> Result<(), SeatsError> {
         self.seats("confirm", || {
             let hold = *self.0.holds.borrow().get(&id).ok_or(SeatsError::NoHold)?;
-            if self.0.free_without(hold.batch, id, false).is_none_or(|free| free < hold.seats) {
+            let counts = hold.until.is_none_or(|until| until > self.0.now());
+            if !counts && self.0.free_without(hold.batch, id, false).is_none_or(|free| free < hold.seats) {
                 return Err(SeatsError::SoldOut);
             }
             self.0.holds.borrow_mut().insert(id, Hold { until: None, ..hold });
@@ -217,6 +225,51 @@ impl Peers for Fake {
     async fn release(&self, id: Id) -> Result<(), SeatsError> {
         self.seats("release", || {
             self.0.holds.borrow_mut().remove(&id);
+            Ok(())
+        })
+    }
+
+    async fn resize(&self, id: Id, seats: u32) -> Result<(), SeatsError> {
+        self.seats("resize", || {
+            let hold = *self.0.holds.borrow().get(&id).ok_or(SeatsError::NoHold)?;
+            if self.0.free_without(hold.batch, id, true).is_none_or(|free| free < seats) {
+                return Err(SeatsError::SoldOut);
+            }
+            self.0.holds.borrow_mut().insert(id, Hold { seats, ..hold });
+            Ok(())
+        })
+    }
+
+    async fn reserve(&self, place: &Place) -> Result<(), SeatsError> {
+        self.seats("reserve", || {
+            if self.0.places.borrow().contains_key(&place.key) {
+                return Ok(());
+            }
+            let free = self.0.free_without(place.batch_id, Id::derive(&["nobody"]), true);
+            if free.ok_or(SeatsError::BatchNotFound)? < place.seats {
+                return Err(SeatsError::SoldOut);
+            }
+            let hold = Hold { batch: place.batch_id, seats: place.seats, until: None };
+            self.0.places.borrow_mut().insert(place.key.clone(), hold);
+            Ok(())
+        })
+    }
+
+    async fn unreserve(&self, key: &str) -> Result<(), SeatsError> {
+        self.seats("unreserve", || {
+            self.0.places.borrow_mut().remove(key);
+            Ok(())
+        })
+    }
+
+    async fn move_to(&self, id: Id, place: &Place) -> Result<(), SeatsError> {
+        self.seats("move_to", || {
+            let kept = self.0.places.borrow_mut().remove(&place.key);
+            let hold = self.0.holds.borrow().get(&id).copied();
+            let until = hold.or(kept).ok_or(SeatsError::NoHold)?.until;
+            let there = hold.is_some_and(|hold| hold.batch == place.batch_id);
+            assert!(kept.is_some() || there, "a move that could be refused");
+            self.0.holds.borrow_mut().insert(id, Hold { batch: place.batch_id, seats: place.seats, until });
             Ok(())
         })
     }
@@ -270,6 +323,19 @@ impl Peers for Fake {
         })
     }
 
+    async fn refund(&self, id: Id, request: &RefundRequest) -> Result<(), RefundError> {
+        if let Some(problem) = self.0.refund_refusal.borrow().clone() {
+            return Err(RefundError::Refused(problem));
+        }
+        let effect = || {
+            let mut asked = self.0.asked.borrow_mut();
+            if !asked.iter().any(|(_, earlier)| earlier.key == request.key) {
+                asked.push((id, request.clone()));
+            }
+        };
+        self.plain("refund", effect).map_err(|Unavailable(cause)| RefundError::Unavailable(cause))
+    }
+
     async fn mail(&self, mail: &Mail) -> Result<(), MailError> {
         match self.0.call("mail") {
             Ok(()) => {
@@ -311,6 +377,12 @@ pub fn terms() -> Terms {
         },
         custom_fields: vec![],
     }
+}
+
+/// Another batch of the trek, ten days later.
+pub fn later_batch() -> Batch {
+    let (start, end) = (batch().start.plus(10 * DAY), batch().end.plus(10 * DAY));
+    Batch { id: Id::derive(&["later batch"]), start, end, max_participants: 6, reserved_slots: 1, ..batch() }
 }
 
 pub fn batch() -> Batch {
@@ -363,13 +435,16 @@ impl World {
         let outside = Rc::new(Outside {
             clock: clock.clone(),
             terms: RefCell::new(Some(terms())),
-            batches: RefCell::new(vec![batch()]),
+            batches: RefCell::new(vec![batch(), later_batch()]),
             holds: RefCell::default(),
+            places: RefCell::default(),
             payables: RefCell::default(),
             promo_error: RefCell::default(),
             open_error: RefCell::default(),
             refuse_open_once: Cell::default(),
             refunds: RefCell::default(),
+            asked: RefCell::default(),
+            refund_refusal: RefCell::default(),
             mails: RefCell::default(),
             phones: RefCell::default(),
             calls: RefCell::default(),
@@ -455,6 +530,44 @@ impl World {
         // The service has itself woken for this.
         self.job("settle").await;
         status
+    }
+
+    /// A paid booking of so many people, whose details are in.
+    pub async fn confirmed(&self, count: u32) -> Id {
+        let id = self.booked(json!({ "numberOfParticipants": count })).await;
+        self.captured_paise(id, &format!("pay_{id}"), Kind::Full, self.total(id).await).await;
+        let path = format!("/api/bookings/{id}/participants");
+        let count = usize::try_from(count).unwrap();
+        let (status, body) = self.ask(Some(&caller("Meera")), "PUT", &path, people(count)).await;
+        assert_eq!((status, body["booking"]["status"].as_str()), (200, Some("confirmed")), "{body}");
+        id
+    }
+
+    pub async fn total(&self, id: Id) -> Paise {
+        self.stored(id).await.price.total
+    }
+
+    /// The booking as it is stored.
+    pub async fn stored(&self, id: Id) -> Booking {
+        let row = self.app.db().query_one("SELECT document FROM bookings WHERE id = $1", params![id]).await.unwrap();
+        row.json("document").unwrap()
+    }
+
+    /// Payment tells of a refund that it was asked for.
+    pub async fn refund_told(&self, request: &RefundRequest, booking: Id, status: &str) -> u16 {
+        let data = json!({
+            "bookingId": booking, "paymentId": "pay", "refundId": Id::derive(&[&request.key]), "key": request.key,
+            "participantId": request.participant, "kind": request.kind, "amountPaise": request.amount.0,
+            "status": status, "at": self.clock.get(),
+        });
+        self.event("payment.refunded", data).await
+    }
+
+    /// States of all commands, oldest first, as `cancel done`.
+    pub async fn commands(&self) -> Vec<String> {
+        let select = "SELECT kind || ' ' || state AS command FROM commands ORDER BY begun_at, id";
+        let rows = self.app.db().query(select, params![]).await.unwrap();
+        rows.iter().map(|row| row.get("command").unwrap()).collect()
     }
 
     pub async fn job(&self, name: &str) -> u16 {

@@ -2,7 +2,7 @@
 
 use cairn_shared::{Id, Paise, Timestamp};
 
-use crate::domain::{RefundStatus, RefundType};
+use crate::domain::{RefundStatus, RefundType, RequestKind};
 
 /// A trip as mails name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,14 +98,6 @@ pub struct RefundNews {
     pub kind: RefundType,
     pub amount: Paise,
     pub status: RefundStatus,
-}
-
-/// What a customer asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RequestKind {
-    Cancellation,
-    Reschedule,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,11 +12,11 @@ use cairn_shared::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use message::{Attachment, Mail, MailError, Message, News, Person, RefundNews, RequestKind, Trip};
+pub use message::{Attachment, Mail, MailError, Message, News, Person, RefundNews, Trip};
 
 use super::{App, BookingError};
 use crate::{
-    domain::{Booking, Participant},
+    domain::{Booking, Participant, RequestKind},
     store,
 };
 
@@ -162,8 +162,10 @@ impl App {
 
 /// Participants with an address of their own.
 fn elsewhere(booking: &Booking) -> impl Iterator<Item = &Participant> {
-    let own = |participant: &&Participant| {
-        !participant.email.is_empty() && !participant.email.eq_ignore_ascii_case(&booking.contact.email)
-    };
-    booking.participants.iter().filter(own)
+    booking.participants.iter().filter(|participant| has_own_address(booking, participant))
+}
+
+/// Whether a participant is reached elsewhere than the booker.
+pub(super) fn has_own_address(booking: &Booking, participant: &Participant) -> bool {
+    !participant.email.is_empty() && !participant.email.eq_ignore_ascii_case(&booking.contact.email)
 }

@@ -1,0 +1,90 @@
+//! Why something is not done with a booking, in the words that clients show.
+
+use cairn_shared::Paise;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("Already cancelled")]
+    AlreadyCancelled,
+    #[error("This booking cannot be cancelled")]
+    NotCancellable,
+    #[error("No participants to cancel")]
+    NobodyToCancel,
+    #[error("Participant not found")]
+    NoSuchParticipant,
+    #[error("Participant is already cancelled")]
+    ParticipantCancelled,
+    #[error("Participant is not cancelled")]
+    ParticipantNotCancelled,
+    #[error("Cannot cancel participant after trek has started")]
+    Started,
+    #[error("Refund amount (\u{20b9}{asked}) cannot exceed booking amount (\u{20b9}{available})")]
+    RefundAbove { asked: Paise, available: Paise },
+    #[error("Custom refund amount (\u{20b9}{asked}) cannot exceed booking amount (\u{20b9}{available})")]
+    CustomAbove { asked: Paise, available: Paise },
+    #[error("Custom refund amount (\u{20b9}{asked}) cannot exceed participant's share (\u{20b9}{share})")]
+    AboveShare { asked: Paise, share: Paise },
+    #[error("Only cancelled bookings can be restored")]
+    NotCancelled,
+    #[error("Cannot restore a refunded booking")]
+    Refunded,
+    #[error("The booking was cancelled as a whole. Please restore the booking.")]
+    CancelledAsAWhole,
+    #[error("Cannot restore a refunded participant")]
+    ParticipantRefunded,
+    #[error("Not enough spots available in this batch")]
+    SoldOut,
+    #[error("Paid bookings cannot be deleted")]
+    Paid,
+    #[error("Only confirmed bookings can be marked as trek completed")]
+    NotConfirmed,
+    #[error("Batch not found")]
+    BatchNotFound,
+    #[error("Trek not found")]
+    TrekNotFound,
+    #[error("New batch not found")]
+    NewBatchNotFound,
+    #[error("New batch does not have enough capacity")]
+    NewBatchFull,
+    #[error("Cannot shift to a batch that has already started")]
+    ShiftStarted,
+    #[error("This batch is no longer open for booking")]
+    BatchClosed,
+    #[error("Preferred batch is the same as current batch")]
+    SameBatch,
+    #[error("This booking cannot be shifted")]
+    NotShiftable,
+    #[error("This customer already has an unpaid booking on that batch")]
+    UnpaidThere,
+    #[error("Cannot create request for cancelled booking")]
+    RequestCancelled,
+    #[error("Only paid bookings can be cancelled or rescheduled on request")]
+    RequestUnpaid,
+    #[error("There is already a pending request for this booking")]
+    RequestPending,
+    #[error("Preferred batch is required for reschedule requests")]
+    NoPreferredBatch,
+    #[error("Trek or batches not found")]
+    NoBatches,
+    #[error("Preferred batch does not belong to this trek")]
+    ForeignBatch,
+    #[error("Preferred batch cannot be the same as current batch")]
+    PreferredSame,
+    #[error("Preferred batch is full")]
+    PreferredFull,
+    #[error("No pending request found for this booking")]
+    NoRequest,
+    #[error("Preferred batch not found in reschedule request")]
+    NothingPreferred,
+    #[error("Preferred batch not found in trek")]
+    PreferredGone,
+    #[error("The balance of this booking is not overdue")]
+    NotOverdue,
+}
+
+impl Refusal {
+    /// Whether what the request is about does not exist.
+    pub fn is_about_something_missing(self) -> bool {
+        matches!(self, Self::NoSuchParticipant | Self::TrekNotFound | Self::NewBatchNotFound)
+    }
+}
