@@ -5,6 +5,8 @@
 //! sqlx and a sync to disk for each commit. [`load`] asks both in turn, in one run on
 //! one machine, and [`report`] says how they compare.
 //!
+//! [`storm`] replaces services while they are under load.
+//!
 //! This crate knows the journey it measures and nothing of how the host works.
 
 pub mod calls;
@@ -14,5 +16,6 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod seed;
+pub mod storm;
 pub mod systems;
 pub mod twin;

@@ -89,8 +89,8 @@ impl Tally {
     }
 }
 
-/// Of sorted values; 0 of none.
-fn percentile(sorted: &[u32], share: f64) -> u32 {
+/// The value that so large a share of sorted ones does not exceed; 0 of none.
+pub fn percentile(sorted: &[u32], share: f64) -> u32 {
     let at = (sorted.len() as f64 * share) as usize;
     sorted.get(at.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
 }

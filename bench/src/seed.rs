@@ -60,14 +60,15 @@ impl Tickets {
     }
 }
 
-/// Fills the databases of a stopped host. `trek_id` is what the departure is of.
+/// Fills the databases of a stopped host with so many people who can book, and a
+/// departure of the trek `trek_id`.
 ///
 /// # Errors
 /// A database cannot be opened or written.
-pub async fn fill(data: &Path, trek_id: Id) -> Result<()> {
+pub async fn fill(data: &Path, trek_id: Id, count: usize) -> Result<()> {
     let open = async |name: &str| Db::open_file(&data.join("sqlite").join(format!("{name}.db"))).await;
     let (user, batch) = (open("user").await?, open("batch").await?);
-    people(&user).await.context("people")?;
+    people(&user, count).await.context("people")?;
     departure(&batch, trek_id).await.context("the departure")?;
     for db in [user, batch] {
         // The files are copied next: everything has to be in them, and not in a log.
@@ -76,12 +77,12 @@ pub async fn fill(data: &Path, trek_id: Id) -> Result<()> {
     Ok(())
 }
 
-async fn people(db: &Db) -> Result<()> {
+async fn people(db: &Db, count: usize) -> Result<()> {
     let password = Password::parse(PASSWORD).map_err(|problem| anyhow!(problem))?;
     let hash = password.hash([7; SALT_BYTES]).map_err(|problem| anyhow!(problem))?;
     let now = Timestamp::now();
     db.transaction(async |tx| {
-        for number in 0..PEOPLE {
+        for number in 0..count {
             let account = Account {
                 id: person(number),
                 name: "Asha Walker".into(),

@@ -113,7 +113,7 @@ impl Pair {
         });
         let (trek_id, slug) = first_trek(&host.client()).await?;
         host.stop().await?;
-        seed::fill(host.data(), trek_id.parse()?).await?;
+        seed::fill(host.data(), trek_id.parse()?, seed::PEOPLE).await?;
         let twin_data = host.data().with_extension("twin");
         copy_folder(&host.data().join("sqlite"), &twin_data.join("sqlite"))?;
         host.launch().await?;

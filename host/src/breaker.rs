@@ -10,7 +10,7 @@ const FAILURES_MAX: u32 = 5;
 /// How long it stays open before one call may try.
 const OPEN_TIME: Duration = Duration::from_secs(30);
 
-/// The circuit of one service.
+/// The circuit of one version of a component.
 #[derive(Debug, Default)]
 pub struct Breaker(Mutex<Circuit>);
 
@@ -71,7 +71,7 @@ impl Breaker {
         };
     }
 
-    /// The service was replaced: what its predecessor did says nothing about it.
+    /// Forgets the failures: they say little by the time a version is in force again.
     pub fn reset(&self) {
         *self.lock() = Circuit::default();
     }

@@ -2,11 +2,14 @@
 //! every component that takes part in answering it.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use crate::telemetry::{CorrelationId, TraceContext};
+use crate::{
+    release::Release,
+    telemetry::{CorrelationId, TraceContext},
+};
 
 /// Calls nested in one another, at most: what calls itself in a circle ends here.
 pub const DEPTH_MAX: u8 = 16;
@@ -22,13 +25,22 @@ pub struct Call {
     pub deadline: Instant,
     /// Calls that lie between this one and the first.
     pub depth: u8,
+    /// The versions of all components that take part; the current ones of the first
+    /// component that it reaches, unless it came with others.
+    pub release: Option<Arc<Release>>,
 }
 
 impl Call {
     /// A call that starts here and may take `time_max`.
     #[must_use]
     pub fn new(correlation_id: CorrelationId, trace: TraceContext, time_max: Duration) -> Self {
-        Self { correlation_id, trace, deadline: Instant::now() + time_max, depth: 0 }
+        Self { correlation_id, trace, deadline: Instant::now() + time_max, depth: 0, release: None }
+    }
+
+    /// The same call, answered by the versions of `release`.
+    #[must_use]
+    pub fn on(self, release: Arc<Release>) -> Self {
+        Self { release: Some(release), ..self }
     }
 
     /// A call that the host itself makes, with ids of its own.
@@ -72,6 +84,11 @@ impl CurrentCall {
     /// The instance turns to another call.
     pub fn set(&self, call: Call) {
         *self.lock() = call;
+    }
+
+    /// The instance waits for work. What waits must not keep versions from being dropped.
+    pub fn rest(&self) {
+        self.lock().release = None;
     }
 
     fn lock(&self) -> MutexGuard<'_, Call> {

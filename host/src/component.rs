@@ -63,6 +63,12 @@ impl Compiled {
         Ok(Self { hash, component, imports, exports })
     }
 
+    /// Whether both are the same bytes.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+
     /// Whether an interface of that name is exported.
     #[must_use]
     pub fn exports(&self, interface: &str) -> bool {

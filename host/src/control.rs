@@ -15,7 +15,7 @@ use wasmtime_wasi_http::WasiBody;
 use crate::{
     call::Call,
     front::{error, json as json_response},
-    host::swap::{SwapError, Swapped, Swapper},
+    host::swap::{Replacement, SwapError, Swapped, Swapper},
     message::{self, CORRELATION_ID},
     platform,
     precompiled::COMPONENT_BYTES_MAX,
@@ -95,7 +95,10 @@ impl Control {
     async fn swap(&self, component: &str, body: Incoming) -> Response<WasiBody> {
         let body = body.map_err(wasmtime_wasi_http::Error::from).boxed_unsync();
         match message::collect(body, COMPONENT_BYTES_MAX).await {
-            Ok(bytes) => swapped(self.swapper.swap(component, bytes.into()).await),
+            Ok(bytes) => {
+                let replacement = Replacement { component: component.to_owned(), bytes: bytes.into() };
+                swapped(self.swapper.swap(vec![replacement], None, &|_| {}).await)
+            }
             Err(failure) => error(StatusCode::BAD_REQUEST, &failure.to_string(), None),
         }
     }
@@ -147,15 +150,19 @@ pub async fn post(service: &Arc<Service>, target: &str, call: Call) -> Result<pl
     service.handle(call, request).await
 }
 
-fn swapped(outcome: Result<Swapped, SwapError>) -> Response<WasiBody> {
+fn swapped(outcome: Result<Vec<Swapped>, SwapError>) -> Response<WasiBody> {
     match outcome {
-        Ok(Swapped { component, from, to }) => {
-            json_response(StatusCode::OK, &json!({ "component": component, "from": from, "to": to }))
+        Ok(swapped) => {
+            let first = swapped.first();
+            let first =
+                first.map(|Swapped { component, from, to }| json!({ "component": component, "from": from, "to": to }));
+            json_response(StatusCode::OK, &first.unwrap_or_default())
         }
         Err(refusal @ SwapError::NoComponent(_)) => error(StatusCode::NOT_FOUND, &refusal.to_string(), None),
-        Err(refusal @ (SwapError::Refused(_) | SwapError::NoPrevious)) => {
+        Err(refusal @ (SwapError::Refused(_) | SwapError::NoPrevious(_) | SwapError::CanaryUnderWay(_))) => {
             error(StatusCode::CONFLICT, &refusal.to_string(), None)
         }
+        Err(failure @ SwapError::Storage(_)) => error(StatusCode::INTERNAL_SERVER_ERROR, &failure.to_string(), None),
     }
 }
 
@@ -177,7 +184,7 @@ fn component(service: &Service) -> serde_json::Value {
         "errors": errors,
         "running": service.running(),
         "idleInstances": version.as_ref().map(|version| version.idle_count()),
-        "circuitOpen": service.breaker.is_open(Instant::now()),
+        "circuitOpen": version.as_ref().is_some_and(|version| version.breaker.is_open(Instant::now())),
     })
 }
 

@@ -4,6 +4,7 @@
 //! something goes wrong: never a cause, always a correlation id.
 
 use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -22,10 +23,12 @@ use crate::{
     router::{Match, Router},
     server::Handler,
     service::{Failure, Service},
+    tally::Ending,
     telemetry::{CorrelationId, TraceContext},
 };
 
 const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("spin-client-addr");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Headers that start so are the host's to set; from outside they are dropped.
 const RESERVED_PREFIX: &str = "spin-";
 /// What is read of a body past its limit before the connection is given up.
@@ -57,10 +60,14 @@ impl Front {
         else {
             return error(StatusCode::NOT_FOUND, "There is nothing at this address.", None);
         };
-        let call = call_of(request.headers(), correlation_id, service);
+        let Some(chosen) = self.registry.routing().choose(|| caller(request.headers(), client)) else {
+            return error(StatusCode::NOT_FOUND, "There is nothing at this address.", None);
+        };
+        let call = call_of(request.headers(), correlation_id, service).on(Arc::clone(&chosen.release));
         let began = Instant::now();
         let counted = service.metrics.request();
         let outcome = forward(request, client, &matched, service, call).await;
+        chosen.release.tally.add(ending(&outcome), began.elapsed());
         log(service, correlation_id.as_str(), &outcome, began);
         let response = outcome.unwrap_or_else(|failure| failure_response(&failure, correlation_id.as_str()));
         counted.finish(response.status().as_u16());
@@ -85,14 +92,15 @@ async fn forward(
     client: SocketAddr,
     matched: &Match<'_, '_>,
     service: &Arc<Service>,
-    call: Call,
+    mut call: Call,
 ) -> Result<Response<WasiBody>, Failure> {
     let (mut parts, body) = request.into_parts();
     if declared_length(&parts.headers).is_some_and(|bytes| bytes > service.limits.body_bytes_max as u64) {
         discard(body).await;
         return Err(Failure::TooLarge);
     }
-    set_headers(&mut parts, client, matched, &call, service.prefers_buffered());
+    let buffered = service.version(&mut call)?.has_handler();
+    set_headers(&mut parts, client, matched, &call, buffered);
     let body = body.map_err(wasmtime_wasi_http::Error::from).boxed_unsync();
     message::dispatch(service, call, Request::from_parts(parts, body)).await
 }
@@ -111,6 +119,30 @@ async fn discard(mut body: Incoming) {
     };
     // Past the time the connection is closed with what has been answered by then.
     drop(tokio::time::timeout(DISCARD_TIME_MAX, read).await);
+}
+
+/// Who asks, as far as that can be told, so that a caller keeps to one release during
+/// a canary: by its credentials, else its cookies, else its address.
+fn caller(headers: &HeaderMap, client: SocketAddr) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let known = headers.get(header::AUTHORIZATION).or_else(|| headers.get(header::COOKIE));
+    match known {
+        Some(value) => value.as_bytes().hash(&mut hasher),
+        // Behind a proxy all addresses are the proxy's; what it says of the client is
+        // good enough to choose a release by.
+        None => (headers.get(FORWARDED_FOR).map(HeaderValue::as_bytes), client.ip()).hash(&mut hasher),
+    }
+    hasher.finish()
+}
+
+/// How a request ended, as its client sees it.
+fn ending(outcome: &Result<Response<WasiBody>, Failure>) -> Ending {
+    match outcome {
+        Ok(response) if response.status().is_server_error() => Ending::Error,
+        Ok(_) | Err(Failure::NotServed | Failure::TooLarge) => Ending::Answered,
+        Err(Failure::Overloaded { .. } | Failure::CircuitOpen { .. } | Failure::Deadline) => Ending::Error,
+        Err(Failure::Trapped(_)) => Ending::Trap,
+    }
 }
 
 fn declared_length(headers: &HeaderMap) -> Option<u64> {

@@ -5,8 +5,12 @@
 
 mod database_metrics;
 mod files;
+mod gate;
 mod load;
+mod record;
 pub mod swap;
+mod trial;
+mod version_files;
 
 use std::{
     fmt,
@@ -31,6 +35,7 @@ use crate::{
     manifest::Application,
     platform::{Request, Response},
     registry::Registry,
+    release::Release,
     router::Router,
     scheduler::{self, RUNS_MAX, Scheduler, system_clock},
     server::Server,
@@ -154,12 +159,16 @@ impl Builder {
         let (name, components) = (self.application.name.clone(), self.application.components.len());
         let compiled_dir = self.compiled_dir.unwrap_or_else(|| self.data_dir.join("compiled"));
         let loader = Loader::new(self.application, self.data_dir, &compiled_dir, self.answers, Arc::clone(&shared))?;
-        let (registry, plan) = loader.load().await?;
+        let (registry, record) = loader.load().await?;
         prepare_all(&registry).await?;
+        loader.write_record(record.clone()).await.map_err(|problem| {
+            StartError::one(format!("the versions in force cannot be written to the data folder: {problem}"))
+        })?;
         tokio::spawn(Registry::trim_idle(Arc::downgrade(&registry)));
 
         let scheduler = start_scheduler(&loader.application, &registry, &shared)?;
-        let swapper = Arc::new(Swapper::new(loader, Arc::clone(&registry), plan));
+        let swapper = Arc::new(Swapper::new(loader, Arc::clone(&registry), record));
+        swapper.prune();
         let ready = Arc::new(AtomicBool::new(false));
         let control = Control::new(
             Arc::clone(&registry),
@@ -200,22 +209,33 @@ async fn listen(address: &str, handler: Arc<impl crate::server::Handler>) -> Res
 
 /// Lets every component prepare itself, all at once.
 async fn prepare_all(registry: &Registry) -> Result<(), StartError> {
-    let outcomes = join_all(registry.iter().map(prepare)).await;
+    let Some(release) = registry.routing().current() else { return Ok(()) };
+    let versions = registry.iter().zip(release.versions());
+    let outcomes = join_all(versions.map(|(service, version)| prepare(service, version, &release))).await;
     let problems: Vec<String> = outcomes.into_iter().filter_map(Result::err).collect();
     if problems.is_empty() { Ok(()) } else { Err(StartError(problems)) }
 }
 
-async fn prepare(service: &Arc<Service>) -> Result<(), String> {
-    let Some(version) = service.current() else {
-        return Ok(());
-    };
-    prepare_version(service, &version).await.map_err(|problem| format!("component {:?}: {problem}", service.id))
+async fn prepare(service: &Arc<Service>, version: &Arc<Version>, release: &Arc<Release>) -> Result<(), String> {
+    let named = |problem| format!("component {:?}: {problem}", service.id);
+    probe_version(service, version, release).await.map_err(named)?;
+    prepare_version(service, version, release).await.map_err(named)
 }
 
-/// Lets a version prepare itself, in a task of its own so that components do side by side.
-async fn prepare_version(service: &Arc<Service>, version: &Arc<Version>) -> Result<(), String> {
-    let (preparing, version) = (Arc::clone(service), Arc::clone(version));
-    let outcome = tokio::spawn(async move { preparing.prepare(version, Call::own(PREPARE_TIME_MAX)).await }).await;
+/// Makes an instance of a version, in a task of its own so that components do side by
+/// side. What it calls meanwhile is of the same release.
+async fn probe_version(service: &Arc<Service>, version: &Arc<Version>, release: &Arc<Release>) -> Result<(), String> {
+    let (service, version) = (Arc::clone(service), Arc::clone(version));
+    let call = Call::own(PREPARE_TIME_MAX).on(Arc::clone(release));
+    let outcome = tokio::spawn(async move { service.probe(version, call).await }).await;
+    outcome.unwrap_or_else(|error| Err(error.to_string())).map_err(|problem| format!("it does not start: {problem}"))
+}
+
+/// Lets a version prepare itself, in the same way.
+async fn prepare_version(service: &Arc<Service>, version: &Arc<Version>, release: &Arc<Release>) -> Result<(), String> {
+    let (service, version) = (Arc::clone(service), Arc::clone(version));
+    let call = Call::own(PREPARE_TIME_MAX).on(Arc::clone(release));
+    let outcome = tokio::spawn(async move { service.prepare(version, call).await }).await;
     outcome
         .unwrap_or_else(|error| Err(error.to_string()))
         .map_err(|problem| format!("it could not be prepared: {problem}"))
@@ -314,7 +334,7 @@ impl Running {
 
     /// Replaces components while requests run.
     #[must_use]
-    pub fn swapper(&self) -> &Swapper {
+    pub fn swapper(&self) -> &Arc<Swapper> {
         &self.swapper
     }
 
@@ -339,7 +359,7 @@ impl Running {
         let left = STOP_TIME_MAX.saturating_sub(began.elapsed());
         let settled = tokio::time::timeout(left, idle).await.is_ok();
         self.operator.stop(Duration::from_secs(1)).await;
-        for version in self.registry.iter().filter_map(|service| service.current()) {
+        for version in self.registry.routing().versions() {
             version.retire(Dropped::Stop);
         }
         self.shared.close().await;

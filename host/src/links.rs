@@ -30,16 +30,19 @@ use crate::{
 use answer::Answers;
 use call::Link;
 
-/// The links of a whole application: by importing component, then interface.
+/// The links of a whole application, by importing component.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Plan(BTreeMap<Arc<str>, BTreeMap<String, Provider>>);
+pub struct Plan(BTreeMap<Arc<str>, Providers>);
+
+/// Who answers what a component imports, by interface.
+pub type Providers = BTreeMap<String, Provider>;
 
 /// Who answers an imported interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Provider {
-    component: Arc<str>,
-    /// The exported interface: of the same name, or of a compatible later version.
-    interface: String,
+pub struct Provider {
+    pub component: Arc<str>,
+    /// The exported interface: of the same name, or of a compatible version.
+    pub interface: String,
 }
 
 /// A link that cannot be made.
@@ -101,14 +104,26 @@ impl Plan {
         self.0.get(component).into_iter().flat_map(BTreeMap::values).map(|provider| &provider.component)
     }
 
-    /// Interfaces of `component` that others depend on, with who does.
-    pub fn dependents(&self, component: &str) -> impl Iterator<Item = (&str, &Arc<str>)> {
-        self.0.iter().flat_map(move |(dependent, links)| {
-            links
-                .values()
-                .filter(move |provider| &*provider.component == component)
-                .map(move |provider| (provider.interface.as_str(), dependent))
-        })
+    /// Who answers the imports of `component`.
+    #[must_use]
+    pub fn links(&self, component: &str) -> Option<&Providers> {
+        self.0.get(component)
+    }
+
+    /// The components, each after those that it calls.
+    #[must_use]
+    pub fn providers_first(&self) -> Vec<Arc<str>> {
+        let mut ordered = Vec::new();
+        self.0.keys().for_each(|component| self.visit(component, &mut ordered));
+        ordered
+    }
+
+    /// A plan has no circles, so that this ends.
+    fn visit(&self, component: &Arc<str>, ordered: &mut Vec<Arc<str>>) {
+        if !ordered.contains(component) {
+            self.providers(component).for_each(|provider| self.visit(provider, ordered));
+            ordered.push(Arc::clone(component));
+        }
     }
 
     /// Defines the links of `component` in its linker, its test answers first.
@@ -127,7 +142,7 @@ impl Plan {
         // An answer of a test wins over what the host itself provides.
         linker.allow_shadowing(true);
         for (name, interface) in imports {
-            let provider = self.0.get(component).and_then(|links| links.get(name));
+            let provider = self.links(component).and_then(|links| links.get(name));
             if provider.is_none() && !answers.has(name) {
                 continue;
             }
@@ -216,7 +231,7 @@ fn providers(interface: &str, components: &BTreeMap<Arc<str>, &Compiled>) -> Vec
 }
 
 /// Whether `exported` is the same interface in a version that promises to be compatible.
-fn compatible(imported: &str, exported: &str) -> bool {
+pub fn compatible(imported: &str, exported: &str) -> bool {
     let (Some((imported, imported_version)), Some((exported, exported_version))) =
         (imported.split_once('@'), exported.split_once('@'))
     else {

@@ -43,10 +43,10 @@ const CONNECTION_HEADERS: [HeaderName; 8] = [
 /// See [`Failure`].
 pub async fn dispatch(
     service: &Arc<Service>,
-    call: Call,
+    mut call: Call,
     request: http::Request<WasiBody>,
 ) -> Result<http::Response<WasiBody>, Failure> {
-    if !service.prefers_buffered() {
+    if !service.version(&mut call)?.has_handler() {
         let bytes_max = service.limits.body_bytes_max;
         let mut request = with_authority(request, &service.id).map(|body| limited(body, bytes_max));
         strip_connection_headers(request.headers_mut());

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{service::Service, telemetry::metrics::Dropped};
+use crate::{release::Routing, service::Service, telemetry::metrics::Dropped};
 
 /// How often instances without work are looked for.
 const TRIM_INTERVAL: Duration = Duration::from_secs(10);
@@ -20,13 +20,21 @@ const IDLE_INSTANCES_KEPT: usize = 2;
 #[derive(Default)]
 pub struct Registry {
     services: BTreeMap<Arc<str>, Arc<Service>>,
+    routing: Arc<Routing>,
 }
 
 impl Registry {
-    /// A registry of these services.
+    /// A registry of these services, whose versions are those of `routing`.
     #[must_use]
-    pub fn new(services: impl IntoIterator<Item = Arc<Service>>) -> Self {
-        Self { services: services.into_iter().map(|service| (Arc::clone(&service.id), service)).collect() }
+    pub fn new(services: impl IntoIterator<Item = Arc<Service>>, routing: Arc<Routing>) -> Self {
+        let services = services.into_iter().map(|service| (Arc::clone(&service.id), service)).collect();
+        Self { services, routing }
+    }
+
+    /// Which versions new work goes to.
+    #[must_use]
+    pub fn routing(&self) -> &Arc<Routing> {
+        &self.routing
     }
 
     /// The service of that id.
@@ -49,7 +57,7 @@ impl Registry {
             let Some(registry) = registry.upgrade() else {
                 return;
             };
-            for version in registry.iter().filter_map(|service| service.current()) {
+            for version in registry.routing.versions() {
                 version.trim(IDLE_TIME_MAX, IDLE_INSTANCES_KEPT, Dropped::Idle);
             }
         }

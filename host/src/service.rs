@@ -12,7 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arc_swap::ArcSwapOption;
 use futures::channel::oneshot;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::{
@@ -22,12 +21,13 @@ use wasmtime::{
 use wasmtime_wasi_http::{WasiBody, WasiHttpView as _, handler::Prepared};
 
 use crate::{
-    breaker::Breaker,
     call::Call,
     manifest::Limits,
     meter::{CpuTimeSpent, Meter, metered},
     platform::{Request, Response},
+    release::Routing,
     state::{State, StateFactory},
+    tally::Ending,
     telemetry::metrics::{ComponentMetrics, Deadline, Dropped, Rejection},
     version::{Slot, Version},
 };
@@ -89,46 +89,52 @@ impl Failure {
 pub struct Service {
     pub id: Arc<str>,
     pub limits: Limits,
-    /// Opens when calls to this service keep failing.
-    pub breaker: Breaker,
     pub metrics: Arc<ComponentMetrics>,
     states: StateFactory,
-    current: ArcSwapOption<Version>,
+    routing: Arc<Routing>,
+    /// Where its versions are in a release.
+    place: usize,
     admission: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
 
 impl Service {
-    /// A service without a version yet.
+    /// A service whose versions are those at `place` in the releases of `routing`.
     #[must_use]
-    pub fn new(id: Arc<str>, limits: Limits, states: StateFactory, metrics: Arc<ComponentMetrics>) -> Self {
+    pub fn new(
+        id: Arc<str>,
+        limits: Limits,
+        states: StateFactory,
+        metrics: Arc<ComponentMetrics>,
+        routing: Arc<Routing>,
+        place: usize,
+    ) -> Self {
         let admission = Arc::new(Semaphore::new(limits.concurrency_max));
-        Self {
-            id,
-            limits,
-            breaker: Breaker::default(),
-            metrics,
-            states,
-            current: ArcSwapOption::empty(),
-            admission,
-            waiting: AtomicUsize::new(0),
-        }
+        Self { id, limits, metrics, states, routing, place, admission, waiting: AtomicUsize::new(0) }
     }
 
-    /// New work goes to `version` from now on. What runs on the one before, which is
-    /// returned, ends there.
-    pub fn switch_to(&self, version: Arc<Version>) -> Option<Arc<Version>> {
-        let before = self.current.swap(Some(version));
-        if let Some(before) = &before {
-            before.retire(Dropped::Swap);
-        }
-        before
+    /// Where its versions are in a release.
+    #[must_use]
+    pub fn place(&self) -> usize {
+        self.place
     }
 
-    /// The version that new work goes to.
+    /// The version that new work goes to, but for the requests of a canary.
     #[must_use]
     pub fn current(&self) -> Option<Arc<Version>> {
-        self.current.load_full()
+        self.routing.current()?.version(self.place).cloned()
+    }
+
+    /// The version that answers `call`. One that has no release yet gets the current one.
+    ///
+    /// # Errors
+    /// When the host has not started.
+    pub fn version(&self, call: &mut Call) -> Result<Arc<Version>, Failure> {
+        if call.release.is_none() {
+            call.release = self.routing.current();
+        }
+        let version = call.release.as_ref().and_then(|release| release.version(self.place));
+        version.cloned().ok_or(Failure::NotServed)
     }
 
     /// Pieces of work in instances now.
@@ -148,21 +154,18 @@ impl Service {
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn handle(self: &Arc<Self>, call: Call, request: Request) -> Result<Response, Failure> {
+    pub async fn handle(self: &Arc<Self>, mut call: Call, request: Request) -> Result<Response, Failure> {
         if request.body.len() > self.limits.body_bytes_max {
             return Err(Failure::TooLarge);
         }
-        let version = self.current().ok_or(Failure::NotServed)?;
-        if version.has_handler() {
-            return self.handle_buffered(version, call, request).await;
+        let version = self.version(&mut call)?;
+        if !version.has_handler() {
+            return crate::message::through_streams(self, call, request).await;
         }
-        crate::message::through_streams(self, call, request).await
-    }
-
-    /// Whether requests should come as plain values, without streams.
-    #[must_use]
-    pub fn prefers_buffered(&self) -> bool {
-        self.current().is_some_and(|version| version.has_handler())
+        let began = Instant::now();
+        let outcome = self.handle_buffered(Arc::clone(&version), call, request).await;
+        count(&version, began, outcome.as_ref().map(|response| response.status));
+        outcome
     }
 
     async fn handle_buffered(&self, version: Arc<Version>, call: Call, request: Request) -> Result<Response, Failure> {
@@ -190,10 +193,22 @@ impl Service {
     /// See [`Failure`]; what goes wrong after the head of the response ends its body.
     pub async fn handle_streaming(
         self: &Arc<Self>,
+        mut call: Call,
+        request: http::Request<WasiBody>,
+    ) -> Result<http::Response<WasiBody>, Failure> {
+        let version = self.version(&mut call)?;
+        let began = Instant::now();
+        let outcome = self.stream(Arc::clone(&version), call, request).await;
+        count(&version, began, outcome.as_ref().map(|response| response.status().as_u16()));
+        outcome
+    }
+
+    async fn stream(
+        &self,
+        version: Arc<Version>,
         call: Call,
         request: http::Request<WasiBody>,
     ) -> Result<http::Response<WasiBody>, Failure> {
-        let version = self.current().ok_or(Failure::NotServed)?;
         let mut lease = self.lease(version, call).await?;
         let (sender, receiver) = oneshot::channel();
         let work = async move {
@@ -220,12 +235,26 @@ impl Service {
     /// See [`Failure`].
     pub async fn call_export(
         self: &Arc<Self>,
+        mut call: Call,
+        function: &str,
+        params: Vec<Val>,
+        results_count: usize,
+    ) -> Result<Vec<Val>, Failure> {
+        let version = self.version(&mut call)?;
+        let began = Instant::now();
+        let outcome = self.call_function(Arc::clone(&version), call, function, params, results_count).await;
+        count(&version, began, outcome.as_ref().map(|_| 200));
+        outcome
+    }
+
+    async fn call_function(
+        &self,
+        version: Arc<Version>,
         call: Call,
         function: &str,
         params: Vec<Val>,
         results_count: usize,
     ) -> Result<Vec<Val>, Failure> {
-        let version = self.current().ok_or(Failure::NotServed)?;
         let mut lease = self.lease(version, call).await?;
         let Some(function) = lease.slot.function(&lease.version, function) else {
             return Err(Failure::NotServed);
@@ -246,22 +275,26 @@ impl Service {
         first_answer(receiver, work).await
     }
 
-    /// Makes an instance of `version` to see that it works, and lets it prepare itself
-    /// if it has a lifecycle, within the deadline of `call`: migrations may take longer
-    /// than any request.
+    /// Makes an instance of `version` to see that it works, and keeps it ready.
+    ///
+    /// # Errors
+    /// How it failed.
+    pub async fn probe(&self, version: Arc<Version>, call: Call) -> Result<(), String> {
+        let mut lease = self.lease_for(version, call, PREPARE_CPU_TIME_MAX).await.map_err(describe)?;
+        lease.slot.check_handlers(&lease.version).map_err(describe)?;
+        lease.finish(Ok(())).map_err(describe)
+    }
+
+    /// Lets a version prepare itself if it has a lifecycle, within the deadline of
+    /// `call`: migrations may take longer than any request.
     ///
     /// # Errors
     /// What the component says is wrong, or how it failed.
     pub async fn prepare(&self, version: Arc<Version>, call: Call) -> Result<(), String> {
-        let describe = |failure: Failure| match failure {
-            Failure::Trapped(error) => format!("{error:?}"),
-            other => other.to_string(),
-        };
-        let mut lease = self.lease_for(version, call, PREPARE_CPU_TIME_MAX).await.map_err(describe)?;
-        lease.slot.check_handlers(&lease.version).map_err(describe)?;
-        if !lease.version.has_lifecycle() {
-            return lease.finish(Ok(())).map_err(describe);
+        if !version.has_lifecycle() {
+            return Ok(());
         }
+        let mut lease = self.lease_for(version, call, PREPARE_CPU_TIME_MAX).await.map_err(describe)?;
         let lifecycle = lease.slot.lifecycle(&lease.version).map_err(describe)?;
         let (sender, receiver) = oneshot::channel();
         let work = async move {
@@ -371,7 +404,6 @@ impl Lease {
     /// Gives a sound instance back to be used again, and drops any other.
     fn finish(self, outcome: Result<(), Failure>) -> Result<(), Failure> {
         let Self { slot, version, call, metrics, _permit } = self;
-        version.finished(&outcome);
         match outcome {
             Ok(()) if slot.store.data().has_open_transaction() => {
                 tracing::error!(
@@ -395,6 +427,28 @@ impl Lease {
             }
         }
     }
+}
+
+/// A failure while a version is made ready, with its cause: only operators see it.
+fn describe(failure: Failure) -> String {
+    match failure {
+        Failure::Trapped(error) => format!("{error:?}"),
+        other => other.to_string(),
+    }
+}
+
+/// Counts an answer, by its status, or what came instead of one.
+fn count(version: &Version, began: Instant, outcome: Result<u16, &Failure>) {
+    let ending = match outcome {
+        Ok(status) if status < 500 => Ending::Answered,
+        Ok(_) | Err(Failure::Deadline) => Ending::Error,
+        Err(Failure::Trapped(_)) => Ending::Trap,
+        // It says how much there is to do, and nothing about the version.
+        Err(Failure::Overloaded { .. } | Failure::CircuitOpen { .. } | Failure::NotServed | Failure::TooLarge) => {
+            return;
+        }
+    };
+    version.tally.add(ending, began.elapsed());
 }
 
 fn log_failure(slot: &Slot, call: &Call, failure: &Failure) {

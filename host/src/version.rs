@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -20,12 +20,15 @@ use wasmtime::{
 use wasmtime_wasi_http::{handler::Proxy, p3::bindings::ServiceIndices as WasiHandlerIndices};
 
 use crate::{
+    breaker::Breaker,
     call::Call,
     component::Compiled,
+    links::Providers,
     meter::Meter,
     platform::{self, handler, lifecycle},
     service::Failure,
     state::State,
+    tally::Tally,
     telemetry::metrics::{ComponentMetrics, Dropped},
 };
 
@@ -36,7 +39,13 @@ const FIRST_INTERRUPT_TICKS: u64 = 2;
 pub struct Version {
     pub compiled: Compiled,
     pub pre: InstancePre<State>,
+    /// Who answers its imports.
+    pub links: Providers,
     pub started: Instant,
+    /// Opens when calls to it keep failing.
+    pub breaker: Breaker,
+    /// How it has done.
+    pub tally: Tally,
     functions: HashMap<String, ComponentExportIndex>,
     handler: Option<handler::GuestIndices>,
     wasi_handler: Option<WasiHandlerIndices>,
@@ -44,8 +53,6 @@ pub struct Version {
     instance_requests_max: u64,
     idle: Mutex<Vec<Slot>>,
     retired: AtomicBool,
-    requests: AtomicU64,
-    errors: AtomicU64,
 }
 
 impl Version {
@@ -53,7 +60,12 @@ impl Version {
     ///
     /// # Errors
     /// When an interface that the host calls has other functions than it should.
-    pub fn new(compiled: Compiled, pre: InstancePre<State>, instance_requests_max: u64) -> wasmtime::Result<Self> {
+    pub fn new(
+        compiled: Compiled,
+        pre: InstancePre<State>,
+        links: Providers,
+        instance_requests_max: u64,
+    ) -> wasmtime::Result<Self> {
         let handler = compiled.exports(platform::HANDLER).then(|| handler::GuestIndices::new(&pre)).transpose()?;
         let lifecycle =
             compiled.exports(platform::LIFECYCLE).then(|| lifecycle::GuestIndices::new(&pre)).transpose()?;
@@ -63,15 +75,16 @@ impl Version {
             functions: function_indices(&compiled),
             compiled,
             pre,
+            links,
             started: Instant::now(),
+            breaker: Breaker::default(),
+            tally: Tally::default(),
             handler,
             wasi_handler,
             lifecycle,
             instance_requests_max,
             idle: Mutex::default(),
             retired: AtomicBool::new(false),
-            requests: AtomicU64::new(0),
-            errors: AtomicU64::new(0),
         })
     }
 
@@ -99,23 +112,17 @@ impl Version {
         self.lifecycle.is_some()
     }
 
-    /// Calls finished, and how many of them failed.
+    /// Calls answered, and how many of them with an error.
     #[must_use]
     pub fn counts(&self) -> (u64, u64) {
-        (self.requests.load(Relaxed), self.errors.load(Relaxed))
+        let sample = self.tally.sample();
+        (sample.requests(), sample.errors)
     }
 
     /// Instances that wait for work.
     #[must_use]
     pub fn idle_count(&self) -> usize {
         self.lock_idle().len()
-    }
-
-    pub(crate) fn finished(&self, outcome: &Result<(), Failure>) {
-        self.requests.fetch_add(1, Relaxed);
-        if outcome.is_err() {
-            self.errors.fetch_add(1, Relaxed);
-        }
     }
 
     /// The instance that came back last: its memory is the warmest.
@@ -132,6 +139,7 @@ impl Version {
             return slot.drop_for(Dropped::Worn);
         }
         slot.idle_since = Instant::now();
+        slot.store.data().current.rest();
         self.lock_idle().push(slot);
         // A retirement between the check and the push must not leave it behind.
         if self.retired.load(Relaxed) {
@@ -139,9 +147,10 @@ impl Version {
         }
     }
 
-    /// Keeps instances again, as the version becomes current once more.
+    /// Keeps instances again, as the version comes into force once more.
     pub(crate) fn revive(&self) {
         self.retired.store(false, Relaxed);
+        self.breaker.reset();
     }
 
     /// Lets all instances go, now or as they come back.

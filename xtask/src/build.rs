@@ -55,6 +55,8 @@ pub struct Program {
 }
 
 pub const HOST: Program = Program { package: "host", name: "cairn" };
+/// The swap storm.
+pub const SOAK: Program = Program { package: "cairn-bench", name: "cairn-soak" };
 /// The doubles of outside services.
 pub const DOUBLES: Program = Program { package: "cairn-tests", name: "cairn-doubles" };
 

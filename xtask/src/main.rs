@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod soak;
 mod spin;
 mod test;
 mod up;
@@ -23,6 +24,8 @@ cargo xtask <command>
   test [--with-spin] all tests; exits non-zero on any failure
   bench [--seconds N] [--rounds N] [--connections N] [--only NAME] [--other NAME=URL]
                      our host against the same services without WebAssembly
+  soak [--release] [--swaps N] [--connections N] [--quiet SECONDS]
+                     200 swaps while people book, and what requests notice of it
   build [--release]  the components and the host
   help               this text
 ";
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         "spin" => spin::run(&rest),
         "test" => test::run(&rest),
         "bench" => bench::run(&rest),
+        "soak" => soak::run(&rest),
         "build" => build::run(&rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -139,11 +139,12 @@ impl OutboundHttp {
         current: &CurrentCall,
     ) -> Result<Response<WasiBody>, Error> {
         let service = self.registry.service(service).ok_or(Error::DestinationNotFound)?;
-        let call = current.get().nested().ok_or(Error::LoopDetected)?;
+        let mut call = current.get().nested().ok_or(Error::LoopDetected)?;
         message::set_call(request.headers_mut(), &call);
-        let (callee, deadline) = (Arc::clone(&service), call.deadline);
-        let answered =
-            guarded::call(&service, deadline, async move { message::dispatch(&callee, call, request).await }).await;
+        let version = service.version(&mut call).map_err(|_| Error::DestinationNotFound)?;
+        let deadline = call.deadline;
+        let work = async move { message::dispatch(&service, call, request).await };
+        let answered = guarded::call(&version.breaker, deadline, work).await;
         answered.map_err(|failure| match failure {
             Failure::Deadline => Error::HttpResponseTimeout,
             Failure::Overloaded { .. } | Failure::CircuitOpen { .. } => Error::DestinationUnavailable,

@@ -1,16 +1,24 @@
 //! Reading, compiling and linking the components of an application.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use bytes::Bytes;
 use futures::future::join_all;
 use prometheus_client::collector::Collector;
 use wasmtime::{Engine, component::Linker};
 
-use super::{StartError, database_metrics::DatabaseMetrics, files};
+use super::{
+    StartError,
+    database_metrics::DatabaseMetrics,
+    files,
+    record::{Change, Kept, Record},
+    swap::Swapped,
+    version_files::VersionFiles,
+};
 use crate::{
     capability::{
         allowed_hosts::AllowedHosts,
@@ -21,10 +29,12 @@ use crate::{
     },
     component::Compiled,
     engine,
-    links::{self, LinkProblem, Plan, answer::Answers, wake::SchedulerHandle},
+    links::{self, LinkProblem, Plan, Providers, answer::Answers, wake::SchedulerHandle},
     manifest::{Application, Component},
-    precompiled::CompiledCache,
+    precompiled::{COMPONENT_BYTES_MAX, CompiledCache, content_hash},
     registry::{Registry, RegistryHandle},
+    release::{Release, Routing},
+    scheduler::system_clock,
     service::Service,
     state::{State, StateFactory},
     telemetry::Metrics,
@@ -89,6 +99,7 @@ pub(super) struct Loader {
     answers: Answers,
     engine: Engine,
     cache: CompiledCache,
+    files: Arc<VersionFiles>,
     linker: Linker<State>,
 }
 
@@ -103,32 +114,45 @@ impl Loader {
         let engine = engine::shared().map_err(|error| StartError::one(format!("{error:#}")))?;
         let cache = CompiledCache::open(compiled_dir)
             .map_err(|error| StartError::one(format!("cannot use the folder {}: {error}", compiled_dir.display())))?;
+        let versions_dir = data_dir.join("versions");
+        let files = VersionFiles::open(versions_dir.clone())
+            .map_err(|error| StartError::one(format!("cannot use the folder {}: {error}", versions_dir.display())))?;
         let linker = host_linker(engine).map_err(|error| StartError::one(format!("{error:#}")))?;
-        Ok(Self { application, shared, data_dir, answers, engine: engine.clone(), cache, linker })
+        let (engine, files) = (engine.clone(), Arc::new(files));
+        Ok(Self { application, shared, data_dir, answers, engine, cache, files, linker })
     }
 
-    /// All services of the application, each with its version, ready to be prepared,
-    /// and how they are linked.
-    pub(super) async fn load(&self) -> Result<(Arc<Registry>, Plan), StartError> {
-        let compiled = self.compile_all().await?;
+    /// All services of the application, with their versions ready to be prepared, and
+    /// the record of these.
+    pub(super) async fn load(&self) -> Result<(Arc<Registry>, Record), StartError> {
+        let mut record = self.files.record().map_err(StartError::one)?;
+        let found = self.compile_all(&record).await?;
+        let changes: Vec<Change> = found.values().filter_map(|found| found.change(&record)).collect();
+        record.retain(|component| found.contains_key(component));
+        if !changes.is_empty() {
+            record.replace(&changes, system_clock()());
+        }
+        let compiled = found.into_iter().map(|(id, found)| (id, found.compiled)).collect();
         let plan = self.plan(&compiled).map_err(all)?;
+        let routing = Arc::new(Routing::default());
         let mut problems = Vec::new();
         let mut services = Vec::new();
-        for component in &self.application.components {
-            match self.service_with_version(component, &compiled, &plan) {
+        for (place, id) in compiled.keys().enumerate() {
+            match self.service(id, &routing, place) {
                 Ok(service) => services.push(Arc::new(service)),
-                Err(found) => {
-                    problems
-                        .extend(found.into_iter().map(|problem| format!("component {:?}: {problem}", component.id)));
-                }
+                Err(found) => problems.extend(found.into_iter().map(|problem| format!("component {id:?}: {problem}"))),
             }
+        }
+        match self.release(&compiled, plan, &[]) {
+            Ok(release) => routing.switch(Arc::new(release)),
+            Err(found) => problems.extend(found),
         }
         if !problems.is_empty() {
             return Err(StartError(problems));
         }
-        let registry = Arc::new(Registry::new(services));
+        let registry = Arc::new(Registry::new(services, routing));
         self.shared.registry.connect(&registry);
-        Ok((registry, plan))
+        Ok((registry, record))
     }
 
     /// How these components are linked.
@@ -137,29 +161,45 @@ impl Loader {
         Plan::new(&by_id, &self.answers)
     }
 
-    /// Compiles a component, or takes what was compiled before, off the threads that
-    /// serve requests.
-    pub(super) async fn compile(
-        &self,
-        read: impl FnOnce() -> Result<Vec<u8>, String> + Send + 'static,
-    ) -> Result<Compiled, String> {
-        let (engine, cache) = (self.engine.clone(), self.cache.clone());
-        let compiling = tokio::task::spawn_blocking(move || {
-            Compiled::new(&engine, &cache, &read()?).map_err(|error| format!("it is no valid component: {error:#}"))
-        });
-        compiling.await.unwrap_or_else(|error| Err(error.to_string()))
+    /// Looks at bytes that are to become a version, and gives their hash.
+    pub(super) async fn admit(&self, bytes: Bytes) -> Result<String, String> {
+        blocking(move || {
+            admissible(&bytes)?;
+            Ok(content_hash(&bytes))
+        })
+        .await
     }
 
-    /// Compiles all components at once.
-    async fn compile_all(&self) -> Result<BTreeMap<Arc<str>, Compiled>, StartError> {
+    /// Keeps the bytes of a version.
+    pub(super) async fn keep(&self, hash: String, bytes: Bytes) -> Result<(), String> {
+        let files = Arc::clone(&self.files);
+        blocking(move || files.keep(&hash, &bytes).map_err(|error| error.to_string())).await
+    }
+
+    /// Compiles a component, or takes what was compiled before, off the threads that
+    /// serve requests.
+    pub(super) async fn compile(&self, bytes: Bytes) -> Result<Compiled, String> {
+        let (engine, cache) = (self.engine.clone(), self.cache.clone());
+        blocking(move || {
+            admissible(&bytes)?;
+            Compiled::new(&engine, &cache, &bytes).map_err(|error| format!("it is no valid component: {error:#}"))
+        })
+        .await
+    }
+
+    /// Compiles a version that is kept.
+    pub(super) async fn compile_kept(&self, hash: String) -> Result<Compiled, String> {
+        let files = Arc::clone(&self.files);
+        let bytes = blocking(move || files.bytes(&hash)).await?;
+        self.compile(bytes.into()).await
+    }
+
+    /// Compiles all components at once, each in the version that is in force.
+    async fn compile_all(&self, record: &Record) -> Result<BTreeMap<Arc<str>, Found>, StartError> {
         let compiling = self.application.components.iter().map(|component| async {
-            let path = self.application.dir.join(&component.source);
-            let read = move || std::fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()));
-            let compiled = self.compile(read).await;
             let id: Arc<str> = component.id.as_str().into();
-            compiled
-                .map(|compiled| (Arc::clone(&id), compiled))
-                .map_err(|problem| format!("component {id:?}: {problem}"))
+            let found = self.find(component, record.get(&id)).await;
+            found.map(|found| (Arc::clone(&id), found)).map_err(|problem| format!("component {id:?}: {problem}"))
         });
         let mut problems = Vec::new();
         let mut components = BTreeMap::new();
@@ -174,23 +214,79 @@ impl Loader {
         if problems.is_empty() { Ok(components) } else { Err(StartError(problems)) }
     }
 
-    fn service_with_version(
-        &self,
-        component: &Component,
-        compiled: &BTreeMap<Arc<str>, Compiled>,
-        plan: &Plan,
-    ) -> Result<Service, Vec<String>> {
-        let compiled = compiled.get(component.id.as_str()).ok_or_else(|| vec!["it was not compiled".to_owned()])?;
-        let service = self.service(component)?;
-        let version = self.version(component, compiled, plan).map_err(|problem| vec![problem])?;
-        service.switch_to(Arc::new(version));
-        Ok(service)
+    /// The version of a component that is in force: the one that was put in force last,
+    /// unless the file that the manifest names was changed since.
+    async fn find(&self, component: &Component, kept: Option<&Kept>) -> Result<Found, String> {
+        let (path, files) = (self.source(component), Arc::clone(&self.files));
+        let kept = kept.map(|kept| (kept.deployed.clone(), kept.current.hash.clone()));
+        let (bytes, deployed) = blocking(move || {
+            let bytes = std::fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            let deployed = content_hash(&bytes);
+            match kept {
+                Some((known, current)) if known == deployed && current != deployed => {
+                    let swapped = files.bytes(&current).map_err(|problem| {
+                        format!("{problem}; put the version {current} there, or change the file {}", path.display())
+                    })?;
+                    Ok((swapped, deployed))
+                }
+                _ => {
+                    // A file that is overwritten must not take the way back with it.
+                    files.keep(&deployed, &bytes).map_err(|error| format!("cannot keep a copy of it: {error}"))?;
+                    Ok((bytes, deployed))
+                }
+            }
+        })
+        .await?;
+        let compiled = self.compile(bytes.into()).await?;
+        Ok(Found { component: component.id.clone(), compiled, deployed })
+    }
+
+    fn source(&self, component: &Component) -> PathBuf {
+        self.application.dir.join(&component.source)
+    }
+
+    /// What is to be written down of versions that come into force.
+    pub(super) async fn changes(&self, swapped: &[Swapped]) -> Vec<Change> {
+        let changes: Vec<_> = swapped
+            .iter()
+            .filter_map(|swapped| {
+                let component = self.application.component(&swapped.component)?;
+                Some((component.id.clone(), swapped.to.clone(), self.source(component)))
+            })
+            .collect();
+        let hashed = blocking(move || {
+            let hashed = changes.into_iter().map(|(component, hash, path)| {
+                // A file that is not there now is a new one when it is.
+                let deployed = std::fs::read(path).map(|bytes| content_hash(&bytes)).unwrap_or_default();
+                Change { component, hash, deployed }
+            });
+            Ok(hashed.collect())
+        });
+        hashed.await.unwrap_or_default()
+    }
+
+    /// Makes `record` the one that the next start finds.
+    pub(super) async fn write_record(&self, record: Record) -> Result<(), String> {
+        let files = Arc::clone(&self.files);
+        blocking(move || files.write_record(&record).map_err(|error| error.to_string())).await
+    }
+
+    /// Removes versions that are not needed, in the background.
+    pub(super) fn prune(&self, needed: impl FnOnce() -> BTreeSet<String> + Send + 'static) {
+        let files = Arc::clone(&self.files);
+        // Without a runtime the process ends, and the next start prunes.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn_blocking(move || {
+            if let Err(error) = files.prune(needed) {
+                tracing::warn!(%error, "versions that are not needed could not be removed");
+            }
+        });
     }
 
     /// The service of a component, with what the manifest grants it.
-    fn service(&self, component: &Component) -> Result<Service, Vec<String>> {
-        let shared = &self.shared;
-        let id: Arc<str> = component.id.as_str().into();
+    fn service(&self, id: &Arc<str>, routing: &Arc<Routing>, place: usize) -> Result<Service, Vec<String>> {
+        let component = self.application.component(id).ok_or_else(|| vec!["it is not in the manifest".to_owned()])?;
+        let (shared, id) = (&self.shared, Arc::clone(id));
         let metrics = shared.metrics.component(&id);
         let allowed = Arc::new(AllowedHosts::parse(&outbound_hosts(component, &shared.variables)?)?);
         let files = files::folders(&self.application, component, &self.data_dir).map_err(|problem| vec![problem])?;
@@ -210,17 +306,84 @@ impl Loader {
             registry: shared.registry.clone(),
             scheduler: shared.scheduler.clone(),
         };
-        Ok(Service::new(id, component.limits.clone(), states, metrics))
+        Ok(Service::new(id, component.limits.clone(), states, metrics, Arc::clone(routing), place))
     }
 
-    /// A version of a component, linked and ready to be instantiated.
-    pub(super) fn version(&self, component: &Component, compiled: &Compiled, plan: &Plan) -> Result<Version, String> {
+    /// A release of these components, linked as planned. Versions that are known are
+    /// taken if they are linked in the same way; the others are ready to be instantiated.
+    pub(super) fn release(
+        &self,
+        compiled: &BTreeMap<Arc<str>, Compiled>,
+        plan: Plan,
+        known: &[Arc<Version>],
+    ) -> Result<Release, Vec<String>> {
+        let mut problems = Vec::new();
+        let mut versions = Vec::new();
+        for (id, compiled) in compiled {
+            let links = plan.links(id).cloned().unwrap_or_default();
+            let fits = |version: &&Arc<Version>| version.compiled.is_same(compiled) && version.links == links;
+            if let Some(version) = known.iter().find(fits) {
+                versions.push(Arc::clone(version));
+                continue;
+            }
+            match self.version(id, compiled, &plan, links) {
+                Ok(version) => versions.push(Arc::new(version)),
+                Err(problem) => problems.push(format!("component {id:?}: {problem}")),
+            }
+        }
+        if problems.is_empty() { Ok(Release::new(versions, plan)) } else { Err(problems) }
+    }
+
+    fn version(&self, id: &str, compiled: &Compiled, plan: &Plan, links: Providers) -> Result<Version, String> {
         let (shared, mut linker) = (&self.shared, self.linker.clone());
-        plan.define(&mut linker, &component.id, &compiled.imports, &shared.registry, &self.answers, &shared.metrics)
+        let limits = self.application.component(id).map(|component| component.limits.clone()).unwrap_or_default();
+        plan.define(&mut linker, id, &compiled.imports, &shared.registry, &self.answers, &shared.metrics)
             .and_then(|()| linker.instantiate_pre(&compiled.component))
-            .and_then(|pre| Version::new(compiled.clone(), pre, component.limits.instance_requests_max))
+            .and_then(|pre| Version::new(compiled.clone(), pre, links, limits.instance_requests_max))
             .map_err(|error| format!("{error:#}"))
     }
+}
+
+/// A component as a start finds it.
+struct Found {
+    component: String,
+    compiled: Compiled,
+    /// SHA-256 of the file that the manifest names.
+    deployed: String,
+}
+
+impl Found {
+    /// What it changes in the record.
+    fn change(&self, record: &Record) -> Option<Change> {
+        let kept = record.get(&self.component);
+        let known = kept.is_some_and(|kept| kept.current.hash == self.compiled.hash && kept.deployed == self.deployed);
+        (!known).then(|| Change {
+            component: self.component.clone(),
+            hash: self.compiled.hash.clone(),
+            deployed: self.deployed.clone(),
+        })
+    }
+}
+
+/// Does what takes a while off the threads that serve requests.
+async fn blocking<R: Send + 'static>(work: impl FnOnce() -> Result<R, String> + Send + 'static) -> Result<R, String> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+/// What can be said against bytes before they are compiled.
+fn admissible(bytes: &[u8]) -> Result<(), String> {
+    /// How a core module begins; a component has another version and layer.
+    const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+    if bytes.len() > COMPONENT_BYTES_MAX {
+        return Err(format!("it has {} bytes; at most {COMPONENT_BYTES_MAX} are accepted", bytes.len()));
+    }
+    if bytes.starts_with(MODULE) {
+        return Err("it is a core module and not a component: build it for the target wasm32-wasip2".to_owned());
+    }
+    if !bytes.starts_with(b"\0asm") {
+        return Err("it is not WebAssembly".to_owned());
+    }
+    Ok(())
 }
 
 fn all<P: ToString>(problems: Vec<P>) -> StartError {

@@ -63,14 +63,12 @@ impl Link {
 
     async fn call(&self, call: &Call, params: Vec<Val>, results_count: usize) -> Result<Vec<Val>, Failure> {
         let service = self.registry.service(&self.provider).ok_or(Failure::NotServed)?;
-        let call = call.nested().ok_or_else(|| Failure::Trapped(wasmtime::Error::msg("calls are nested too deep")))?;
-        let (callee, function, deadline) = (Arc::clone(&service), Arc::clone(&self.function), call.deadline);
-        guarded::call(
-            &service,
-            deadline,
-            async move { callee.call_export(call, &function, params, results_count).await },
-        )
-        .await
+        let mut call =
+            call.nested().ok_or_else(|| Failure::Trapped(wasmtime::Error::msg("calls are nested too deep")))?;
+        let version = service.version(&mut call)?;
+        let (function, deadline) = (Arc::clone(&self.function), call.deadline);
+        let work = async move { service.call_export(call, &function, params, results_count).await };
+        guarded::call(&version.breaker, deadline, work).await
     }
 
     /// Tells the caller of a failure in its own terms if its error type has room for

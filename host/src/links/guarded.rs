@@ -3,19 +3,18 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use tokio::task::JoinHandle;
 
-use crate::service::{Failure, Service};
+use crate::{breaker::Breaker, service::Failure};
 
-/// A call that had less time than this left says nothing about the service.
+/// A call that had less time than this left says nothing about the version.
 const FAIR_TIME_MIN: Duration = Duration::from_millis(500);
 
-/// Runs `work`, a call to `service`, in a task of its own.
+/// Runs `work`, a call to the version with this breaker, in a task of its own.
 ///
 /// The task is needed: wasmtime cannot run one store inside a host function of
 /// another.
@@ -23,17 +22,17 @@ const FAIR_TIME_MIN: Duration = Duration::from_millis(500);
 /// # Errors
 /// Those of the work, and an open circuit.
 pub async fn call<R: Send + 'static>(
-    service: &Arc<Service>,
+    breaker: &Breaker,
     deadline: Instant,
     work: impl Future<Output = Result<R, Failure>> + Send + 'static,
 ) -> Result<R, Failure> {
     let began = Instant::now();
-    service.breaker.admit(began).map_err(|time| Failure::CircuitOpen { retry_after_seconds: seconds_up(time) })?;
+    breaker.admit(began).map_err(|time| Failure::CircuitOpen { retry_after_seconds: seconds_up(time) })?;
     let outcome = AbortOnDrop(tokio::spawn(work)).await;
     match &outcome {
-        Ok(_) => service.breaker.succeeded(),
+        Ok(_) => breaker.succeeded(),
         Err(Failure::Deadline) if deadline.saturating_duration_since(began) < FAIR_TIME_MIN => {}
-        Err(failure) if failure.is_of_component() => service.breaker.failed(Instant::now()),
+        Err(failure) if failure.is_of_component() => breaker.failed(Instant::now()),
         Err(_) => {}
     }
     outcome

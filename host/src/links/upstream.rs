@@ -1,7 +1,5 @@
 //! `cairn:http/upstream`: a request from one component to another's handler, in process.
 
-use std::sync::Arc;
-
 use wasmtime::component::{Accessor, HasData, Linker};
 
 use super::guarded;
@@ -41,13 +39,18 @@ impl upstream::HostWithStore<State> for Upstream {
         let Some(target) = registry.service(&service) else {
             return Ok(Err(upstream::Error::UnknownService(service)));
         };
-        let Some(nested) = call.nested() else {
+        let Some(mut nested) = call.nested() else {
             return Ok(Err(upstream::Error::Failed("requests are nested too deep".to_owned())));
         };
         message::set_call_headers(&mut request, &nested);
         let counted = target.metrics.request();
-        let (callee, deadline) = (Arc::clone(&target), nested.deadline);
-        let outcome = guarded::call(&target, deadline, async move { callee.handle(nested, request).await }).await;
+        let outcome = match target.version(&mut nested) {
+            Ok(version) => {
+                let deadline = nested.deadline;
+                guarded::call(&version.breaker, deadline, async move { target.handle(nested, request).await }).await
+            }
+            Err(failure) => Err(failure),
+        };
         counted.finish(outcome.as_ref().map_or(500, |response| response.status));
         Ok(outcome.map_err(|failure| {
             tracing::warn!(service, correlation = %call.correlation_id, kind = failure.kind(), "an upstream request failed");

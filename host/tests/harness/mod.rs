@@ -13,7 +13,10 @@ use std::{
 
 use bytes::Bytes;
 use host::{
-    host::{Builder, Host, Running, StartError},
+    host::{
+        Builder, Host, Running, StartError,
+        swap::{Canary, Replacement, SwapError, Swapped},
+    },
     manifest,
 };
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -29,6 +32,11 @@ impl TestDir {
         let name = format!("cairn-host-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
         let dir = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+
+    /// A folder that another process made.
+    pub fn at(dir: PathBuf) -> Self {
         Self(dir)
     }
 
@@ -62,6 +70,51 @@ fn build_guests() -> PathBuf {
         .unwrap();
     assert!(status.success(), "the guests were not built");
     target.join("wasm32-wasip2/component")
+}
+
+/// The callee as another version: of the same behaviour, but for the word that it calls itself,
+/// or one that `trap`s, answers with an `error`, or is `slow`.
+pub fn callee(variant: &str) -> Vec<u8> {
+    const WORD: &[u8] = b"variant:good    ";
+    let mut bytes = std::fs::read(guest("callee")).unwrap();
+    let at = bytes.windows(WORD.len()).position(|window| window == WORD).expect("the guest has the word");
+    bytes[at..at + WORD.len()].copy_from_slice(format!("variant:{variant:<8}").as_bytes());
+    bytes
+}
+
+/// The same guest as another version: a custom section makes other bytes of it.
+pub fn marked(name: &str, mark: u8) -> Vec<u8> {
+    let mut bytes = std::fs::read(guest(name)).unwrap();
+    bytes.extend([0, 3, 1, b'v', mark]);
+    bytes
+}
+
+/// Replaces one component at once.
+pub async fn swap(running: &Running, component: &str, bytes: Vec<u8>) -> Result<Vec<Swapped>, SwapError> {
+    swap_all(running, [(component, bytes)], None).await
+}
+
+/// Replaces components in one step.
+pub async fn swap_all<const N: usize>(
+    running: &Running,
+    replacements: [(&str, Vec<u8>); N],
+    canary: Option<Canary>,
+) -> Result<Vec<Swapped>, SwapError> {
+    let replacement = |(component, bytes): (&str, _)| Replacement { component: component.to_owned(), bytes };
+    running.swapper().swap(replacements.map(replacement).into(), canary, &|_| {}).await
+}
+
+/// What the gate said.
+pub fn refusals<T: std::fmt::Debug>(outcome: Result<T, SwapError>) -> Vec<String> {
+    match outcome {
+        Err(SwapError::Refused(problems)) => problems,
+        other => panic!("it was not refused: {other:?}"),
+    }
+}
+
+/// The hash of what a component runs.
+pub fn current(running: &Running, component: &str) -> String {
+    running.registry().get(component).unwrap().current().unwrap().compiled.hash.clone()
 }
 
 /// A manifest of these components, each with its route and further settings.

@@ -30,8 +30,26 @@ struct Guest;
 /// Requests that this instance has seen.
 static REQUESTS: AtomicU32 = AtomicU32::new(0);
 
+/// What this version is like. A test writes another word in its place in the file, and
+/// has another version of the guest.
+static VARIANT: [u8; 16] = *b"variant:good    ";
+
+fn variant() -> String {
+    let text = std::hint::black_box(VARIANT);
+    String::from_utf8_lossy(&text).trim_start_matches("variant:").trim_end().to_owned()
+}
+
 impl handler::Guest for Guest {
     async fn handle(request: Request) -> Response {
+        let status = match variant().as_str() {
+            "trap" => panic!("this version traps"),
+            "error" => 500,
+            "slow" => {
+                std::thread::sleep(Duration::from_millis(60));
+                200
+            }
+            _ => 200,
+        };
         let seen = REQUESTS.fetch_add(1, Relaxed) + 1;
         let path = request.target.split('?').next().unwrap_or_default();
         let body = match path {
@@ -45,7 +63,7 @@ impl handler::Guest for Guest {
             }
             _ => act(path.trim_start_matches('/')),
         };
-        Response { status: 200, headers: vec![("content-type".into(), "text/plain".into())], body: body.into_bytes() }
+        Response { status, headers: vec![("content-type".into(), "text/plain".into())], body: body.into_bytes() }
     }
 }
 
@@ -85,6 +103,7 @@ fn act(text: &str) -> String {
             }
         }
         "trap" => panic!("told to"),
+        "variant" => variant(),
         "log" => {
             println!("{{\"level\":\"info\",\"message\":\"hello from the guest\"}}");
             "logged".into()

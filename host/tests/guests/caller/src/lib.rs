@@ -37,6 +37,7 @@ impl handler::Guest for Guest {
                 Err(error) => format!("{error:?}"),
             },
             "double" => echo::double(rest.parse().unwrap_or_default()).await.to_string(),
+            "pair" => pair().await,
             "many" => many(rest.parse().unwrap_or_default()).await,
             "wake" => {
                 wake::wake("caller".to_owned(), format!("/{rest}")).await;
@@ -58,6 +59,15 @@ impl handler::Guest for Guest {
         };
         Response { status: 200, headers: vec![("content-type".into(), "text/plain".into())], body: body.into_bytes() }
     }
+}
+
+/// Asks another component what it is like, and after a while again.
+async fn pair() -> String {
+    let mut answers = Vec::new();
+    for text in ["variant", "sleep", "variant"] {
+        answers.push(echo::say(text.to_owned()).await.unwrap_or_else(|error| format!("{error:?}")));
+    }
+    answers.join(" ")
 }
 
 /// Calls another component again and again, to be measured.
