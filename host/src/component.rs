@@ -13,6 +13,7 @@ use wasmtime::{
 };
 
 use crate::{
+    platform::Track,
     precompiled::{CompiledCache, content_hash},
     signature,
 };
@@ -67,6 +68,12 @@ impl Compiled {
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         self.hash == other.hash
+    }
+
+    /// Whether some version of an interface is exported.
+    #[must_use]
+    pub fn exports_of(&self, track: Track) -> bool {
+        self.exports.keys().any(|name| track.is(name))
     }
 
     /// Whether an interface of that name is exported.

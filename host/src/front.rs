@@ -18,6 +18,7 @@ use wasmtime_wasi_http::WasiBody;
 
 use crate::{
     call::Call,
+    manifest::{StaticResponse, Target},
     message::{self, CORRELATION_ID, TRACEPARENT},
     registry::Registry,
     router::{Match, Router},
@@ -31,6 +32,8 @@ const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("spin-client-addr");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Headers that start so are the host's to set; from outside they are dropped.
 const RESERVED_PREFIX: &str = "spin-";
+/// Where load balancers ask a Spin application whether it is there.
+const HEALTH_PATH: &str = "/.well-known/spin/health";
 /// What is read of a body past its limit before the connection is given up.
 const DISCARDED_BYTES_MAX: usize = 64 << 20;
 const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
@@ -55,10 +58,19 @@ impl Front {
         correlation_id: &CorrelationId,
     ) -> Response<WasiBody> {
         let path = request.uri().path().to_owned();
-        let matched = self.router.find(&path);
-        let Some((matched, service)) = matched.and_then(|found| Some((found, self.registry.get(found.component)?)))
-        else {
-            return error(StatusCode::NOT_FOUND, "There is nothing at this address.", None);
+        if path == HEALTH_PATH {
+            return Response::new(message::full(Bytes::from_static(b"OK")));
+        }
+        const NOT_FOUND: &str = "There is nothing at this address.";
+        let Some(matched) = self.router.find(&path) else {
+            return error(StatusCode::NOT_FOUND, NOT_FOUND, None);
+        };
+        let service = match matched.target {
+            Target::Component(id) => self.registry.get(id),
+            Target::Response(response) => return fixed(response),
+        };
+        let Some(service) = service else {
+            return error(StatusCode::NOT_FOUND, NOT_FOUND, None);
         };
         let Some(chosen) = self.registry.routing().choose(|| caller(request.headers(), client)) else {
             return error(StatusCode::NOT_FOUND, "There is nothing at this address.", None);
@@ -103,6 +115,14 @@ async fn forward(
     set_headers(&mut parts, client, matched, &call, buffered);
     let body = body.map_err(wasmtime_wasi_http::Error::from).boxed_unsync();
     message::dispatch(service, call, Request::from_parts(parts, body)).await
+}
+
+/// The answer that the manifest spells out.
+fn fixed(response: &StaticResponse) -> Response<WasiBody> {
+    let mut answer = Response::new(message::full(Bytes::from(response.body.clone())));
+    *answer.status_mut() = response.status;
+    *answer.headers_mut() = response.headers.clone();
+    answer
 }
 
 /// Reads a body that nobody wants, within limits. Most clients send all of it before

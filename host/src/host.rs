@@ -10,10 +10,11 @@ mod load;
 mod record;
 pub mod swap;
 mod trial;
-mod version_files;
+pub(crate) mod version_files;
 
 use std::{
     fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -179,6 +180,8 @@ impl Builder {
         );
         let operator = listen(&self.operator, Arc::new(control)).await?;
         let front = listen(&self.listen, Arc::new(Front::new(router, Arc::clone(&registry)))).await?;
+        // Set once, since a host starts once.
+        let _ = shared.own_address.set(reachable(front.address()));
         ready.store(true, Relaxed);
         tracing::info!(
             application = name,
@@ -190,6 +193,16 @@ impl Builder {
         );
         Ok(Running { registry, scheduler, swapper, shared, ready, front, operator })
     }
+}
+
+/// Where this machine itself reaches a listener: one at every address is also at home.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// Ready while the doors are open and every database works.
@@ -282,13 +295,13 @@ pub struct Running {
 impl Running {
     /// Where clients reach it.
     #[must_use]
-    pub fn http_addr(&self) -> std::net::SocketAddr {
+    pub fn http_addr(&self) -> SocketAddr {
         self.front.address()
     }
 
     /// Where the operator reaches it.
     #[must_use]
-    pub fn operator_addr(&self) -> std::net::SocketAddr {
+    pub fn operator_addr(&self) -> SocketAddr {
         self.operator.address()
     }
 

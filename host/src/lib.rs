@@ -4,12 +4,15 @@
 //! imports to what another exports, and serves HTTP. It knows nothing of what
 //! an application is about.
 
+pub mod backup;
 pub mod breaker;
 pub mod call;
+pub mod candidate;
 pub mod capability;
 pub mod cli;
 pub mod component;
 pub mod control;
+pub mod data_folder;
 pub mod engine;
 pub mod front;
 pub mod host;

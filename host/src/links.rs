@@ -5,6 +5,7 @@
 //! Which version answers is decided at every call. This module carries plain values
 //! only, and allows no circle of components.
 
+pub mod absent;
 pub mod answer;
 mod call;
 pub mod guarded;

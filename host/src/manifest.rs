@@ -16,11 +16,13 @@ mod spin;
 mod template;
 #[cfg(test)]
 mod tests;
+mod trigger;
 mod units;
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -106,13 +108,30 @@ pub struct Variable {
     pub secret: bool,
 }
 
-/// What an outside request reaches a component by.
+/// What an outside request is answered by.
 #[derive(Debug, Clone)]
 pub struct Trigger {
     /// The paths.
     pub route: Route,
-    /// Id of the component that serves them.
-    pub component: String,
+    /// What serves them.
+    pub target: Target,
+}
+
+/// What serves the paths of a trigger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The component with this id.
+    Component(String),
+    /// The host itself, always the same.
+    Response(Arc<StaticResponse>),
+}
+
+/// An answer that the manifest spells out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaticResponse {
+    pub status: http::StatusCode,
+    pub headers: http::HeaderMap,
+    pub body: String,
 }
 
 /// Which request paths a trigger takes.

@@ -15,6 +15,8 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, component::Component};
 
+use crate::candidate;
+
 /// Largest component accepted, in bytes.
 pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
 
@@ -53,7 +55,7 @@ impl CompiledCache {
         if let Some(component) = load(engine, &path) {
             return Ok(component);
         }
-        let component = Component::from_binary(engine, bytes)?;
+        let component = Component::from_binary(engine, &candidate::as_release(bytes))?;
         let kept = self.keep(&component, &path);
         give_back_memory();
         match kept {

@@ -8,7 +8,7 @@
 
 use std::{collections::HashMap, fmt};
 
-use crate::manifest::{Route, Trigger};
+use crate::manifest::{Route, Target, Trigger};
 
 /// `:name` segments in one route.
 pub const PARAMS_MAX: usize = 8;
@@ -153,7 +153,7 @@ pub enum RouterError {
 pub struct Router {
     /// A tree; the first node is its root.
     nodes: Vec<Node>,
-    targets: Vec<Target>,
+    entries: Vec<Entry>,
 }
 
 /// What follows after some segments.
@@ -161,15 +161,15 @@ pub struct Router {
 struct Node {
     literals: HashMap<Box<str>, usize>,
     param: Option<usize>,
-    /// Target of a path that ends here.
+    /// Entry of a path that ends here.
     end: Option<usize>,
-    /// Target of a path that ends here or goes on.
+    /// Entry of a path that ends here or goes on.
     rest: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
-struct Target {
-    component: Box<str>,
+struct Entry {
+    target: Target,
     route: Box<str>,
     params: Vec<Box<str>>,
     rest: bool,
@@ -178,8 +178,8 @@ struct Target {
 /// Where a path goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Match<'r, 'p> {
-    /// Id of the component.
-    pub component: &'r str,
+    /// What serves it.
+    pub target: &'r Target,
     /// The route as the manifest has it.
     pub route: &'r str,
     /// What `...` took: empty, or beginning with `/`.
@@ -195,24 +195,24 @@ impl Router {
     ///
     /// If a route cannot be read, or two of them take the same paths.
     pub fn compile(triggers: &[Trigger]) -> Result<Self, RouterError> {
-        let mut router = Self { nodes: vec![Node::default()], targets: Vec::new() };
+        let mut router = Self { nodes: vec![Node::default()], entries: Vec::new() };
         for trigger in triggers {
             if let Route::Public(route) = &trigger.route {
-                router.add(route, &trigger.component)?;
+                router.add(route, &trigger.target)?;
             }
         }
         Ok(router)
     }
 
-    fn add(&mut self, route: &str, component: &str) -> Result<(), RouterError> {
+    fn add(&mut self, route: &str, target: &Target) -> Result<(), RouterError> {
         let pattern = Pattern::parse(route).map_err(|error| RouterError::Pattern { route: route.to_owned(), error })?;
         let mut at = 0;
         for segment in &pattern.segments {
             at = self.child(at, segment);
         }
-        let target = self.targets.len();
-        self.targets.push(Target {
-            component: component.into(),
+        let entry = self.entries.len();
+        self.entries.push(Entry {
+            target: target.clone(),
             route: route.into(),
             params: pattern.params().cloned().collect(),
             rest: pattern.rest,
@@ -221,7 +221,7 @@ impl Router {
         let slot = node.map(|node| if pattern.rest { &mut node.rest } else { &mut node.end });
         match slot {
             Some(slot @ None) => {
-                *slot = Some(target);
+                *slot = Some(entry);
                 Ok(())
             }
             _ => Err(RouterError::Ambiguous(route.to_owned())),
@@ -249,21 +249,21 @@ impl Router {
     pub fn find<'r, 'p>(&'r self, path: &'p str) -> Option<Match<'r, 'p>> {
         let mut search = Search { router: self, path, values: [""; PARAMS_MAX] };
         let start = usize::from(path.starts_with('/'));
-        let (target, end) = search.descend(0, start, 0)?;
-        let target = self.targets.get(target)?;
-        let below = path.get(end..).filter(|_| target.rest);
+        let (entry, end) = search.descend(0, start, 0)?;
+        let entry = self.entries.get(entry)?;
+        let below = path.get(end..).filter(|_| entry.rest);
         Some(Match {
-            component: &target.component,
-            route: &target.route,
+            target: &entry.target,
+            route: &entry.route,
             path_info: below.unwrap_or_default(),
-            names: &target.params,
+            names: &entry.params,
             values: search.values,
         })
     }
 
-    /// Every public route with its component, in the order of the manifest.
-    pub fn routes(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.targets.iter().map(|target| (target.route.as_ref(), target.component.as_ref()))
+    /// Every public route with what serves it, in the order of the manifest.
+    pub fn routes(&self) -> impl Iterator<Item = (&str, &Target)> {
+        self.entries.iter().map(|entry| (entry.route.as_ref(), &entry.target))
     }
 }
 
@@ -320,7 +320,7 @@ impl<'r, 'p> Match<'r, 'p> {
 impl fmt::Debug for Match<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Match")
-            .field("component", &self.component)
+            .field("target", &self.target)
             .field("route", &self.route)
             .field("path_info", &self.path_info)
             .field("params", &self.params().collect::<Vec<_>>())
@@ -335,8 +335,10 @@ mod tests {
     use super::*;
 
     fn router(routes: &[&str]) -> Router {
-        let trigger =
-            |route: &&str| Trigger { route: Route::Public((*route).to_owned()), component: format!("for {route}") };
+        let trigger = |route: &&str| Trigger {
+            route: Route::Public((*route).to_owned()),
+            target: Target::Component(format!("for {route}")),
+        };
         let triggers: Vec<Trigger> = routes.iter().map(trigger).collect();
         Router::compile(&triggers).unwrap()
     }
@@ -347,7 +349,7 @@ mod tests {
         for (path, wanted) in expected {
             let found = match router.find(path) {
                 Some(found) => {
-                    assert_eq!(found.component, format!("for {}", found.route));
+                    assert_eq!(*found.target, Target::Component(format!("for {}", found.route)));
                     format!("{} {}", found.route, found.path_info).trim_end().to_owned()
                 }
                 None => "-".to_owned(),
@@ -434,7 +436,7 @@ mod tests {
 
     #[test]
     fn private_routes_are_out_of_reach() {
-        let trigger = Trigger { route: Route::Private, component: "inner".to_owned() };
+        let trigger = Trigger { route: Route::Private, target: Target::Component("inner".to_owned()) };
         let router = Router::compile(&[trigger]).unwrap();
         assert_eq!(router.find("/"), None);
         assert_eq!(router.find("/inner"), None);
@@ -443,7 +445,8 @@ mod tests {
 
     #[test]
     fn routes_that_take_the_same_paths_are_refused() {
-        let trigger = |route: &str| Trigger { route: Route::Public(route.to_owned()), component: "c".to_owned() };
+        let trigger =
+            |route: &str| Trigger { route: Route::Public(route.to_owned()), target: Target::Component("c".to_owned()) };
         for (left, right) in [("/a", "/a/"), ("/:x", "/:y"), ("/a/...", "/a/*"), ("/", "/")] {
             let error = Router::compile(&[trigger(left), trigger(right)]).unwrap_err();
             assert_eq!(error, RouterError::Ambiguous(right.to_owned()), "{left}");

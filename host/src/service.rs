@@ -187,7 +187,7 @@ impl Service {
         first_answer(receiver, work).await
     }
 
-    /// Answers a request whose bodies stream, through `wasi:http/handler`.
+    /// Answers a request whose bodies stream, through `wasi:http`.
     ///
     /// # Errors
     /// See [`Failure`]; what goes wrong after the head of the response ends its body.
@@ -212,7 +212,7 @@ impl Service {
         let mut lease = self.lease(version, call).await?;
         let (sender, receiver) = oneshot::channel();
         let work = async move {
-            let proxy = lease.slot.wasi_handler(&lease.version)?;
+            let proxy = lease.slot.streaming_handler(&lease.version)?;
             let outcome = lease
                 .run(async move |accessor: &Accessor<State>| {
                     let prepared = accessor.with(|mut store| {

@@ -13,6 +13,7 @@ use std::io::{IsTerminal, stderr};
 use tracing_subscriber::{Layer, Registry, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 pub use guest::{LINE_BYTES_MAX, LineBuffer, guest_line};
+pub use json::now;
 pub use metrics::Metrics;
 pub use trace::{CorrelationId, TraceContext};
 

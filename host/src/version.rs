@@ -17,7 +17,10 @@ use wasmtime::{
     Store,
     component::{ComponentExportIndex, Func, Instance, InstancePre},
 };
-use wasmtime_wasi_http::{handler::Proxy, p3::bindings::ServiceIndices as WasiHandlerIndices};
+use wasmtime_wasi_http::{
+    handler::Proxy, p2::bindings::ProxyIndices as IncomingHandlerIndices,
+    p3::bindings::ServiceIndices as WasiHandlerIndices,
+};
 
 use crate::{
     breaker::Breaker,
@@ -35,6 +38,32 @@ use crate::{
 /// Ticks before a call is first interrupted, so that short ones never are.
 const FIRST_INTERRUPT_TICKS: u64 = 2;
 
+/// Where the handler for streaming bodies is found, by the WASI it is of.
+enum StreamingHandler {
+    Wasi3(WasiHandlerIndices),
+    Wasi2(IncomingHandlerIndices),
+}
+
+impl StreamingHandler {
+    /// The later of the handlers that the component has.
+    fn of(compiled: &Compiled, pre: &InstancePre<State>) -> wasmtime::Result<Option<Self>> {
+        Ok(if compiled.exports_of(platform::WASI_HANDLER) {
+            Some(Self::Wasi3(WasiHandlerIndices::new(pre)?))
+        } else if compiled.exports_of(platform::WASI_INCOMING_HANDLER) {
+            Some(Self::Wasi2(IncomingHandlerIndices::new(pre)?))
+        } else {
+            None
+        })
+    }
+
+    fn load(&self, store: &mut Store<State>, instance: &Instance) -> wasmtime::Result<Proxy> {
+        match self {
+            Self::Wasi3(indices) => indices.load(store, instance).map(Proxy::P3),
+            Self::Wasi2(indices) => indices.load(store, instance).map(Proxy::P2),
+        }
+    }
+}
+
 /// A component version, ready to be instantiated.
 pub struct Version {
     pub compiled: Compiled,
@@ -48,7 +77,7 @@ pub struct Version {
     pub tally: Tally,
     functions: HashMap<String, ComponentExportIndex>,
     handler: Option<handler::GuestIndices>,
-    wasi_handler: Option<WasiHandlerIndices>,
+    streaming_handler: Option<StreamingHandler>,
     lifecycle: Option<lifecycle::GuestIndices>,
     instance_requests_max: u64,
     idle: Mutex<Vec<Slot>>,
@@ -69,8 +98,7 @@ impl Version {
         let handler = compiled.exports(platform::HANDLER).then(|| handler::GuestIndices::new(&pre)).transpose()?;
         let lifecycle =
             compiled.exports(platform::LIFECYCLE).then(|| lifecycle::GuestIndices::new(&pre)).transpose()?;
-        let wasi_handler =
-            compiled.exports(platform::WASI_HANDLER).then(|| WasiHandlerIndices::new(&pre)).transpose()?;
+        let streaming_handler = StreamingHandler::of(&compiled, &pre)?;
         Ok(Self {
             functions: function_indices(&compiled),
             compiled,
@@ -80,7 +108,7 @@ impl Version {
             breaker: Breaker::default(),
             tally: Tally::default(),
             handler,
-            wasi_handler,
+            streaming_handler,
             lifecycle,
             instance_requests_max,
             idle: Mutex::default(),
@@ -97,13 +125,15 @@ impl Version {
     /// Whether it serves HTTP at all.
     #[must_use]
     pub fn serves_http(&self) -> bool {
-        self.handler.is_some() || self.wasi_handler.is_some()
+        self.handler.is_some() || self.streaming_handler.is_some()
     }
 
     /// Whether a version of that component would serve HTTP.
     #[must_use]
     pub fn serves_http_with(compiled: &Compiled) -> bool {
-        compiled.exports(platform::HANDLER) || compiled.exports(platform::WASI_HANDLER)
+        compiled.exports(platform::HANDLER)
+            || compiled.exports_of(platform::WASI_HANDLER)
+            || compiled.exports_of(platform::WASI_INCOMING_HANDLER)
     }
 
     /// Whether it wants to prepare itself before it gets traffic.
@@ -208,7 +238,7 @@ pub struct Slot {
     pub(crate) meter: Arc<Meter>,
     instance: Instance,
     handler: Option<handler::Guest>,
-    wasi_handler: Option<Arc<Proxy>>,
+    streaming_handler: Option<Arc<Proxy>>,
     requests: u64,
     idle_since: Instant,
     presence: Presence,
@@ -246,7 +276,7 @@ impl Slot {
             meter,
             instance,
             handler: None,
-            wasi_handler: None,
+            streaming_handler: None,
             requests: 0,
             idle_since: Instant::now(),
             presence: Presence::new(metrics),
@@ -283,13 +313,13 @@ impl Slot {
         Ok(self.handler.insert(handler).clone())
     }
 
-    pub(crate) fn wasi_handler(&mut self, version: &Version) -> Result<Arc<Proxy>, Failure> {
-        if let Some(proxy) = &self.wasi_handler {
+    pub(crate) fn streaming_handler(&mut self, version: &Version) -> Result<Arc<Proxy>, Failure> {
+        if let Some(proxy) = &self.streaming_handler {
             return Ok(Arc::clone(proxy));
         }
-        let indices = version.wasi_handler.as_ref().ok_or(Failure::NotServed)?;
-        let service = indices.load(&mut self.store, &self.instance).map_err(Failure::Trapped)?;
-        Ok(Arc::clone(self.wasi_handler.insert(Arc::new(Proxy::P3(service)))))
+        let indices = version.streaming_handler.as_ref().ok_or(Failure::NotServed)?;
+        let proxy = indices.load(&mut self.store, &self.instance).map_err(Failure::Trapped)?;
+        Ok(Arc::clone(self.streaming_handler.insert(Arc::new(proxy))))
     }
 
     /// Whether the handlers are what the host takes them for.
@@ -297,8 +327,8 @@ impl Slot {
         if version.handler.is_some() {
             self.handler(version)?;
         }
-        if version.wasi_handler.is_some() {
-            self.wasi_handler(version)?;
+        if version.streaming_handler.is_some() {
+            self.streaming_handler(version)?;
         }
         Ok(())
     }

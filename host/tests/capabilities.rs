@@ -32,7 +32,7 @@ async fn a_database_that_was_not_granted_is_refused() {
     let dir = TestDir::new();
     let running = caller(&dir, "").await;
     let answer = get(running.http_addr(), "/insert/default").await;
-    assert!(answer.body.contains("NoSuchDatabase"), "{}", answer.body);
+    assert!(answer.body.contains("AccessDenied"), "{}", answer.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]

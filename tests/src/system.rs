@@ -142,10 +142,10 @@ impl System {
     }
 
     fn command(&self) -> Result<Command> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace has a folder")?;
+        let root = root()?;
         let mut command = match self.engine {
             Engine::Cairn => {
-                let mut command = Command::new(binary("CAIRN_BIN", root, "cairn")?);
+                let mut command = cairn()?;
                 command.arg("up").arg("--from").arg(root.join("spin.toml")).args(["--operator", &self.operator]);
                 // All systems of all tests run the same components: compile them once.
                 command.arg("--compiled").arg(std::env::temp_dir().join("cairn-test-compiled"));
@@ -220,6 +220,18 @@ impl Drop for System {
 fn signal(process: &Child, name: &str) -> Result<()> {
     let status = Command::new("kill").arg(format!("-{name}")).arg("--").arg(format!("-{}", process.id())).status()?;
     if status.success() { Ok(()) } else { bail!("kill: {status}") }
+}
+
+/// The host's program, for a command of it.
+///
+/// # Errors
+/// It is not built.
+pub fn cairn() -> Result<Command> {
+    Ok(Command::new(binary("CAIRN_BIN", root()?, "cairn")?))
+}
+
+fn root() -> Result<&'static Path> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace has a folder")
 }
 
 fn binary(variable: &str, root: &Path, name: &str) -> Result<PathBuf> {

@@ -66,6 +66,12 @@ impl AllowedHosts {
             .unwrap_or(Permission::Denied)
     }
 
+    /// Whether requests to the application itself may be made.
+    #[must_use]
+    pub fn permits_own(&self) -> bool {
+        self.0.iter().any(|entry| entry.allows_own("http") || entry.allows_own("https"))
+    }
+
     /// Whether a raw TCP connection to `address` may be made, as far as that is
     /// decided without resolving names.
     #[must_use]

@@ -1,4 +1,5 @@
-//! Key-value stores for components: `spin:key-value/key-value@3.0.0`.
+//! Key-value stores for components: `spin:key-value/key-value@3.0.0`, and the older
+//! interfaces to the same stores.
 //!
 //! A store is durable unless it is configured to live in memory. The durable
 //! ones share one SQLite file, told apart by their label, and keep the promise
@@ -6,8 +7,11 @@
 //! not need that says so with a store in memory, which is bounded and forgets
 //! what was written longest ago.
 
+mod atomics;
 mod memory;
+mod spin2;
 mod stores;
+mod wasi;
 
 use std::{
     collections::BTreeSet,
@@ -55,8 +59,16 @@ pub enum Error {
     KeyTooLong(usize),
     #[error("the value is longer than {0} bytes")]
     ValueTooLong(usize),
+    #[error("the query result exceeds limit: more than {0} bytes")]
+    TooManyBytes(usize),
     #[error("the entry is larger than its store may be")]
     StoreTooSmall,
+    #[error("all keys come at once; there is no cursor")]
+    NoCursor,
+    #[error("the entry holds no number of 8 bytes, or the sum would not fit into one")]
+    NoNumber,
+    #[error("too many others change the entry at the same time; try again")]
+    Contended,
     #[error("the file of the stores holds an entry of a wrong type")]
     Corrupt,
     #[error(transparent)]
@@ -77,7 +89,11 @@ impl Error {
             Self::InvalidStore
             | Self::KeyTooLong(_)
             | Self::ValueTooLong(_)
+            | Self::TooManyBytes(_)
             | Self::StoreTooSmall
+            | Self::NoCursor
+            | Self::NoNumber
+            | Self::Contended
             | Self::Corrupt
             | Self::Database(_) => wit::Error::Other(self.to_string()),
         }
@@ -95,6 +111,9 @@ impl Drop for Handle {
         self.open.fetch_sub(1, Relaxed);
     }
 }
+
+/// A store, and where it is.
+type Place = (Arc<Stores>, stores::Store);
 
 /// The state of one instance.
 pub struct Ctx {
@@ -132,7 +151,21 @@ impl<'a> View<'a> {
         Self { ctx, table }
     }
 
-    fn store(&self, handle: &Resource<Handle>) -> Result<(Arc<Stores>, stores::Store), Error> {
+    fn open(&mut self, label: &str) -> Result<Resource<Handle>, Error> {
+        let handle = self.ctx.open(label)?;
+        self.push(handle)
+    }
+
+    fn push<R: Send + 'static>(&mut self, resource: R) -> Result<Resource<R>, Error> {
+        self.table.push(resource).map_err(|_full| Error::StoreTableFull)
+    }
+
+    fn close(&mut self, handle: Resource<Handle>) -> wasmtime::Result<()> {
+        self.table.delete(handle)?;
+        Ok(())
+    }
+
+    fn store(&self, handle: &Resource<Handle>) -> Result<Place, Error> {
         let handle = self.table.get(handle).map_err(|_invalid| Error::InvalidStore)?;
         Ok((self.ctx.stores.clone(), handle.store.clone()))
     }
@@ -146,18 +179,13 @@ impl wit::Host for View<'_> {
 
 impl wit::HostStore for View<'_> {
     async fn drop(&mut self, handle: Resource<Handle>) -> wasmtime::Result<()> {
-        self.table.delete(handle)?;
-        Ok(())
+        self.close(handle)
     }
 }
 
 impl<T: Send + 'static> wit::HostStoreWithStore<T> for KeyValue {
     async fn open(accessor: &Accessor<T, Self>, label: String) -> Result<Resource<Handle>, Error> {
-        accessor.with(|mut access| {
-            let view = access.get();
-            let handle = view.ctx.open(&label)?;
-            view.table.push(handle).map_err(|_full| Error::StoreTableFull)
-        })
+        accessor.with(|mut access| access.get().open(&label))
     }
 
     async fn get(
@@ -207,20 +235,19 @@ impl<T: Send + 'static> wit::HostStoreWithStore<T> for KeyValue {
     }
 }
 
-fn store<T: Send + 'static>(
-    accessor: &Accessor<T, KeyValue>,
-    handle: &Resource<Handle>,
-) -> Result<(Arc<Stores>, stores::Store), Error> {
+fn store<T: Send + 'static>(accessor: &Accessor<T, KeyValue>, handle: &Resource<Handle>) -> Result<Place, Error> {
     accessor.with(|mut access| access.get().store(handle))
 }
 
-/// Adds the interface to a linker. `view` finds the state of an instance.
+/// Adds the interfaces to a linker. `view` finds the state of an instance.
 ///
 /// # Errors
 ///
-/// The linker has the interface already.
+/// The linker has one of them already.
 pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> View<'_>) -> wasmtime::Result<()> {
-    wit::add_to_linker::<_, KeyValue>(linker, view)
+    wit::add_to_linker::<_, KeyValue>(linker, view)?;
+    spin2::add_to_linker(linker, view)?;
+    wasi::add_to_linker(linker, view)
 }
 
 struct KeyValue;

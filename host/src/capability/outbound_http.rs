@@ -4,7 +4,10 @@
 //! an address that was judged: a name is resolved once, each address is checked,
 //! and the connection is made to the checked address itself, so that no second
 //! resolution can lead elsewhere. Names under `.spin.internal` never leave: the
-//! named component of the same application answers them.
+//! named component of the same application answers them. A request without a host, or
+//! to `self.alt`, comes in again at the application's own door.
+
+pub mod relative;
 
 use std::{
     io,
@@ -43,6 +46,11 @@ use crate::{
     telemetry::metrics::{ComponentMetrics, Outbound},
 };
 
+/// Where an application is reached, once it is.
+pub type OwnAddress = Arc<OnceLock<SocketAddr>>;
+
+/// The host of requests to the application itself, for clients that insist on one.
+const OWN_HOST: &str = "self.alt";
 /// Time to resolve a name.
 const RESOLVE_TIME_MAX: Duration = Duration::from_secs(2);
 /// Time to make a connection, of TCP and of TLS each.
@@ -64,19 +72,26 @@ pub struct OutboundHttp {
     allowed: Arc<AllowedHosts>,
     client: Client<Connector, WasiBody>,
     registry: RegistryHandle,
+    own: OwnAddress,
     metrics: Arc<ComponentMetrics>,
 }
 
 impl OutboundHttp {
-    /// A client that reaches the `allowed` hosts and the components of `registry`.
+    /// A client that reaches the `allowed` hosts, the components of `registry`, and the
+    /// application itself at its `own` address.
     #[must_use]
-    pub fn new(allowed: Arc<AllowedHosts>, registry: RegistryHandle, metrics: Arc<ComponentMetrics>) -> Self {
+    pub fn new(
+        allowed: Arc<AllowedHosts>,
+        registry: RegistryHandle,
+        own: OwnAddress,
+        metrics: Arc<ComponentMetrics>,
+    ) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIME_MAX)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .pool_timer(TokioTimer::new())
-            .build(Connector { allowed: Arc::clone(&allowed) });
-        Self { allowed, client, registry, metrics }
+            .build(Connector { allowed: Arc::clone(&allowed), own: Arc::clone(&own) });
+        Self { allowed, client, registry, own, metrics }
     }
 
     async fn send(
@@ -101,6 +116,13 @@ impl OutboundHttp {
         options: Option<RequestOptions>,
         current: &CurrentCall,
     ) -> Result<Response<WasiBody>, Error> {
+        let time_max = options
+            .and_then(|options| options.first_byte_timeout)
+            .map_or(RESPONSE_TIME_MAX, |asked| asked.min(RESPONSE_TIME_MAX));
+        if is_to_own(request.uri()) {
+            let sent = timeout(time_max, self.send_to_own(request)).await;
+            return sent.map_err(|_| Error::HttpResponseTimeout)?;
+        }
         let target = Target::of(request.uri()).ok_or(Error::HttpRequestUriInvalid)?;
         if self.allowed.permission(target.scheme, target.host, target.port) == Permission::Denied {
             tracing::warn!(
@@ -110,9 +132,6 @@ impl OutboundHttp {
             );
             return Err(Error::HttpRequestDenied);
         }
-        let time_max = options
-            .and_then(|options| options.first_byte_timeout)
-            .map_or(RESPONSE_TIME_MAX, |asked| asked.min(RESPONSE_TIME_MAX));
         let response = match target.host.strip_suffix(INTERNAL_SUFFIX) {
             Some(service) => {
                 let service = service.to_owned();
@@ -121,6 +140,20 @@ impl OutboundHttp {
             None => timeout(time_max, self.send_outside(request)).await,
         };
         response.map_err(|_| Error::HttpResponseTimeout)?
+    }
+
+    async fn send_to_own(&self, mut request: Request<WasiBody>) -> Result<Response<WasiBody>, Error> {
+        if !self.allowed.permits_own() {
+            tracing::warn!(
+                "a request to the application itself was refused: no `http://self` in allowed_outbound_hosts"
+            );
+            return Err(Error::HttpRequestDenied);
+        }
+        let own = self.own.get().ok_or(Error::DestinationUnavailable)?;
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        *request.uri_mut() = format!("http://{own}{target}").parse().map_err(|_| Error::HttpRequestUriInvalid)?;
+        request.headers_mut().remove(http::header::HOST);
+        self.send_outside(request).await
     }
 
     async fn send_outside(&self, request: Request<WasiBody>) -> Result<Response<WasiBody>, Error> {
@@ -169,6 +202,11 @@ fn convert_error(error: hyper_util::client::legacy::Error) -> Error {
         source = cause.source();
     }
     if connecting { Error::ConnectionRefused } else { Error::ConnectionTerminated }
+}
+
+/// Whether a request is one to the application itself.
+fn is_to_own(uri: &Uri) -> bool {
+    uri.host().is_none_or(|host| host.is_empty() || host == OWN_HOST)
 }
 
 /// Where a request goes.
@@ -224,6 +262,7 @@ impl WasiHttpHooks for OutboundHooks {
 #[derive(Clone)]
 struct Connector {
     allowed: Arc<AllowedHosts>,
+    own: OwnAddress,
 }
 
 /// Why no connection was made.
@@ -269,10 +308,10 @@ impl tower_service::Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let allowed = Arc::clone(&self.allowed);
+        let connector = self.clone();
         Box::pin(async move {
             let target = Target::of(&uri).ok_or(Refusal::NoHost)?;
-            let tcp = connect(&allowed, &target).await.inspect_err(|refusal| {
+            let tcp = connector.connect(&target).await.inspect_err(|refusal| {
                 tracing::warn!(host = target.host, port = target.port, error = %refusal, "outbound connection failed");
             })?;
             if target.scheme == "https" {
@@ -284,22 +323,25 @@ impl tower_service::Service<Uri> for Connector {
     }
 }
 
-async fn connect(allowed: &AllowedHosts, target: &Target<'_>) -> Result<TcpStream, Refusal> {
-    let permission = allowed.permission(target.scheme, target.host, target.port);
-    let mut last = Refusal::Prohibited;
-    for address in
-        resolve(target).await?.into_iter().filter(|address| permission.allows(address.ip())).take(ADDRESSES_MAX)
-    {
-        match timeout(CONNECT_TIME_MAX, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                stream.set_nodelay(true).map_err(Refusal::Refused)?;
-                return Ok(stream);
+impl Connector {
+    async fn connect(&self, target: &Target<'_>) -> Result<TcpStream, Refusal> {
+        let permission = self.allowed.permission(target.scheme, target.host, target.port);
+        // Requests that come here with it were allowed as ones to the application itself.
+        let own = self.own.get();
+        let allowed = |address: &SocketAddr| permission.allows(address.ip()) || own == Some(address);
+        let mut last = Refusal::Prohibited;
+        for address in resolve(target).await?.into_iter().filter(allowed).take(ADDRESSES_MAX) {
+            match timeout(CONNECT_TIME_MAX, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    stream.set_nodelay(true).map_err(Refusal::Refused)?;
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => last = Refusal::Refused(error),
+                Err(_) => last = Refusal::ConnectTime,
             }
-            Ok(Err(error)) => last = Refusal::Refused(error),
-            Err(_) => last = Refusal::ConnectTime,
         }
+        Err(last)
     }
-    Err(last)
 }
 
 async fn resolve(target: &Target<'_>) -> Result<Vec<SocketAddr>, Refusal> {

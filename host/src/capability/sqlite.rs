@@ -1,4 +1,4 @@
-//! SQLite for components: `spin:sqlite/sqlite@3.1.0`.
+//! SQLite for components: `spin:sqlite/sqlite@3.1.0`, and its older interface.
 //!
 //! Owns the database files of the host, one a label, and everything between a
 //! guest's call and the disk. It knows nothing of components, requests or
@@ -27,9 +27,11 @@ mod counters;
 mod database;
 mod databases;
 mod error;
+mod freeze;
 mod policy;
 mod reader;
 mod session;
+mod spin2;
 mod statement;
 mod writer;
 
@@ -52,6 +54,7 @@ pub use self::{
     database::{Database, Health},
     databases::{Databases, Grants, Settings},
     error::Error,
+    freeze::{Frozen, freeze},
     session::Session,
 };
 
@@ -150,7 +153,7 @@ struct Opening {
 impl Opening {
     async fn run(self) -> Result<Connection, Error> {
         if !self.grants.labels.contains(&self.label) {
-            return Err(if self.databases.is_known(&self.label) { Error::AccessDenied } else { Error::NoSuchDatabase });
+            return Err(Error::AccessDenied);
         }
         let connections_max = self.databases.settings().connections_max;
         if self.connections_open.load(Relaxed) >= connections_max {
@@ -273,13 +276,14 @@ fn session<T: Send + 'static>(
     accessor.with(|mut access| access.get().session(connection))
 }
 
-/// Adds the interface to a linker. `view` finds the state of an instance.
+/// Adds the interfaces to a linker. `view` finds the state of an instance.
 ///
 /// # Errors
 ///
-/// The linker has the interface already.
+/// The linker has one of them already.
 pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> View<'_>) -> wasmtime::Result<()> {
-    wit::add_to_linker::<_, Sqlite>(linker, view)
+    wit::add_to_linker::<_, Sqlite>(linker, view)?;
+    spin2::add_to_linker(linker, view)
 }
 
 struct Sqlite;

@@ -1,4 +1,5 @@
-//! Variables for components: `spin:variables/variables@3.0.0`.
+//! Variables for components: `spin:variables/variables@3.0.0`, and the older interfaces
+//! to the same variables.
 //!
 //! Operators set the application's variables; a component sees its own, which
 //! are templates over those. No value ever appears in a log, an error or a
@@ -6,6 +7,8 @@
 
 mod name;
 mod resolver;
+mod spin2;
+mod wasi_config;
 
 #[cfg(test)]
 mod tests;
@@ -72,15 +75,21 @@ impl<'a> View<'a> {
     }
 }
 
-impl wit::Host for View<'_> {
+impl Error {
     /// The one place where a guest's error is made.
+    fn into_wit(self) -> wit::Error {
+        match self {
+            Self::InvalidName(reason) => wit::Error::InvalidName(reason),
+            Self::Undefined(reason) => wit::Error::Undefined(reason),
+            Self::NoValue(_) => wit::Error::Provider(self.to_string()),
+            Self::InvalidTemplate(_) => wit::Error::Other(self.to_string()),
+        }
+    }
+}
+
+impl wit::Host for View<'_> {
     fn convert_error(&mut self, error: Error) -> wasmtime::Result<wit::Error> {
-        Ok(match error {
-            Error::InvalidName(reason) => wit::Error::InvalidName(reason),
-            Error::Undefined(reason) => wit::Error::Undefined(reason),
-            Error::NoValue(_) => wit::Error::Provider(error.to_string()),
-            Error::InvalidTemplate(_) => wit::Error::Other(error.to_string()),
-        })
+        Ok(error.into_wit())
     }
 }
 
@@ -90,13 +99,15 @@ impl<T: Send + 'static> wit::HostWithStore<T> for Variables {
     }
 }
 
-/// Adds the interface to a linker. `view` finds the state of an instance.
+/// Adds the interfaces to a linker. `view` finds the state of an instance.
 ///
 /// # Errors
 ///
-/// The linker has the interface already.
+/// The linker has one of them already.
 pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> View<'_>) -> wasmtime::Result<()> {
-    wit::add_to_linker::<_, Variables>(linker, view)
+    wit::add_to_linker::<_, Variables>(linker, view)?;
+    spin2::add_to_linker(linker, view)?;
+    wasi_config::add_to_linker(linker, view)
 }
 
 struct Variables;

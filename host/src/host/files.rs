@@ -1,7 +1,7 @@
 //! The files that a component is granted, as folders that can be opened.
 //!
-//! A folder is opened where it is. Single files and patterns are copied to a folder
-//! of the component's own first, as Spin does.
+//! A folder is opened where it is. Single files, patterns, and folders that the
+//! component is to see as one are copied to a folder of its own first, as Spin does.
 
 use std::{
     fs,
@@ -19,14 +19,25 @@ pub(super) fn folders(
     component: &Component,
     data_dir: &Path,
 ) -> Result<Vec<(PathBuf, String)>, String> {
-    let plain = component.exclude_files.is_empty() && component.files.iter().all(|files| !files.pattern);
-    if plain {
+    if are_folders_apart(application, component) {
         let folders = component.files.iter();
         return Ok(folders.map(|files| (application.dir.join(&files.source), files.destination.clone())).collect());
     }
     let copies = data_dir.join("files").join(&component.id);
     copy_all(application, component, &copies)?;
     Ok(vec![(copies, "/".to_owned())])
+}
+
+/// Whether the component is granted whole folders, none within another.
+fn are_folders_apart(application: &Application, component: &Component) -> bool {
+    let destinations: Vec<&Path> = component.files.iter().map(|files| Path::new(&files.destination)).collect();
+    let within = |inner: usize, outer: usize| {
+        inner != outer && destinations.get(inner).zip(destinations.get(outer)).is_some_and(|(i, o)| i.starts_with(o))
+    };
+    let count = destinations.len();
+    component.exclude_files.is_empty()
+        && component.files.iter().all(|files| !files.pattern && application.dir.join(&files.source).is_dir())
+        && !(0..count).any(|inner| (0..count).any(|outer| within(inner, outer)))
 }
 
 fn copy_all(application: &Application, component: &Component, copies: &Path) -> Result<(), String> {

@@ -23,13 +23,13 @@ use crate::{
     capability::{
         allowed_hosts::AllowedHosts,
         key_value::{self, Stores},
-        outbound_http::OutboundHttp,
+        outbound_http::{OutboundHttp, OwnAddress, relative},
         sqlite::{self, Databases, Grants},
         variables::{self, Resolver, Sources},
     },
     component::Compiled,
     engine,
-    links::{self, LinkProblem, Plan, Providers, answer::Answers, wake::SchedulerHandle},
+    links::{self, LinkProblem, Plan, Providers, absent, answer::Answers, wake::SchedulerHandle},
     manifest::{Application, Component},
     precompiled::{COMPONENT_BYTES_MAX, CompiledCache, content_hash},
     registry::{Registry, RegistryHandle},
@@ -49,6 +49,8 @@ pub(super) struct Shared {
     pub metrics: Arc<Metrics>,
     pub registry: RegistryHandle,
     pub scheduler: SchedulerHandle,
+    /// Where the public door is, once it is open.
+    pub own_address: OwnAddress,
 }
 
 impl Shared {
@@ -71,6 +73,7 @@ impl Shared {
             metrics: Metrics::with_collectors([Box::new(counters) as Box<dyn Collector>]),
             registry: RegistryHandle::default(),
             scheduler: SchedulerHandle::default(),
+            own_address: OwnAddress::default(),
         })
     }
 
@@ -297,7 +300,12 @@ impl Loader {
             environment: component.environment.clone(),
             files,
             allowed_hosts: Arc::clone(&allowed),
-            outbound_http: OutboundHttp::new(allowed, shared.registry.clone(), Arc::clone(&metrics)),
+            outbound_http: OutboundHttp::new(
+                allowed,
+                shared.registry.clone(),
+                Arc::clone(&shared.own_address),
+                Arc::clone(&metrics),
+            ),
             databases: Arc::clone(&shared.databases),
             database_grants: Grants::new(component.sqlite_databases.clone(), component.limits.statement_time_max),
             stores: Arc::clone(&shared.stores),
@@ -336,10 +344,13 @@ impl Loader {
 
     fn version(&self, id: &str, compiled: &Compiled, plan: &Plan, links: Providers) -> Result<Version, String> {
         let (shared, mut linker) = (&self.shared, self.linker.clone());
-        let limits = self.application.component(id).map(|component| component.limits.clone()).unwrap_or_default();
-        plan.define(&mut linker, id, &compiled.imports, &shared.registry, &self.answers, &shared.metrics)
+        let settings = self.application.component(id).ok_or("the manifest has no such component")?;
+        let (imports, answers) = (&compiled.imports, &self.answers);
+        let absent = absent::absent(settings, imports).map_err(|problems| problems.join("; "))?;
+        absent::define(&mut linker, &self.engine, &compiled.component, &absent)
+            .and_then(|()| plan.define(&mut linker, id, imports, &shared.registry, answers, &shared.metrics))
             .and_then(|()| linker.instantiate_pre(&compiled.component))
-            .and_then(|pre| Version::new(compiled.clone(), pre, links, limits.instance_requests_max))
+            .and_then(|pre| Version::new(compiled.clone(), pre, links, settings.limits.instance_requests_max))
             .map_err(|error| format!("{error:#}"))
     }
 }
@@ -395,6 +406,8 @@ fn host_linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    relative::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     sqlite::add_to_linker(&mut linker, State::sqlite)?;
     key_value::add_to_linker(&mut linker, State::key_value)?;

@@ -20,7 +20,7 @@ use super::record::Record;
 use crate::precompiled::content_hash;
 
 /// The file of the record.
-const RECORD: &str = "versions.json";
+pub const RECORD: &str = "versions.json";
 /// What files are called until they are complete.
 const INCOMPLETE: &str = "incomplete";
 

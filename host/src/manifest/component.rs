@@ -30,7 +30,7 @@ pub(super) fn read(
         sqlite_databases: plain(labels(section, report, "sqlite_databases")),
         key_value_stores: plain(labels(section, report, "key_value_stores")),
         variables: read_variables(section, report, variables),
-        allowed_outbound_hosts: plain(hosts(section, report, variables)),
+        allowed_outbound_hosts: outbound_hosts(section, report, variables),
         environment: section
             .string_map(report, "environment")
             .into_iter()
@@ -57,11 +57,12 @@ pub(super) fn read(
 
 fn refuse_unsupported(section: &mut Section<'_, '_>, report: &mut Report<'_>) {
     let compose = "compose the component with what it needs when it is built";
-    section.refuse(report, "dependencies", compose);
-    section.refuse(report, "dependencies_inherit_configuration", compose);
-    section.refuse(report, "ai_models", "this host runs no models; remove it");
-    section.refuse(report, "allowed_http_hosts", "use `allowed_outbound_hosts`");
-    section.refuse(report, "profile", "use a manifest for each way of building");
+    section.refuse_unless_empty(report, "dependencies", compose);
+    section.refuse_unless_empty(report, "ai_models", "this host runs no models; remove it");
+    // Without dependencies there is nobody to inherit.
+    section.boolean(report, "dependencies_inherit_configuration");
+    // A profile counts only for who asks for it by name, which nobody can here.
+    section.section(report, "profile");
     section.ignore("targets");
 }
 
@@ -131,6 +132,36 @@ fn hosts(
         }
     }
     Some(hosts)
+}
+
+/// Both lists of hosts that Spin reads.
+fn outbound_hosts(
+    section: &mut Section<'_, '_>,
+    report: &mut Report<'_>,
+    variables: &BTreeMap<String, Variable>,
+) -> Vec<String> {
+    let mut all = plain(hosts(section, report, variables));
+    for host in section.strings(report, "allowed_http_hosts").unwrap_or_default() {
+        for allowed in as_outbound(&host.value) {
+            if let Err(error) = AllowedHost::parse(&allowed) {
+                report.add(&host.span, format!("\"{}\" {error}", host.value));
+                break;
+            }
+            all.push(allowed);
+        }
+    }
+    all
+}
+
+/// What an entry of the older `allowed_http_hosts` stands for: a host, a host with a
+/// port, or a URL of either.
+fn as_outbound(host: &str) -> Vec<String> {
+    let host = host.trim_start_matches("http://").trim_start_matches("https://").trim_end_matches('/');
+    match host {
+        "insecure:allow-all" => ["http://*:*", "https://*:*", "http://self"].map(str::to_owned).to_vec(),
+        "self" => vec!["http://self".to_owned()],
+        host => vec![format!("http://{host}"), format!("https://{host}")],
+    }
 }
 
 fn read_variables(

@@ -162,6 +162,18 @@ impl<'d, 't> Section<'d, 't> {
         }
     }
 
+    /// As [`Self::refuse`], but an empty list or table asks for nothing and is accepted.
+    pub(super) fn refuse_unless_empty(&mut self, report: &mut Report<'_>, key: &'static str, why: &str) {
+        let empty = self.value(key).is_some_and(|value| match value.get_ref() {
+            DeValue::Array(array) => array.is_empty(),
+            DeValue::Table(table) => table.is_empty(),
+            _ => false,
+        });
+        if !empty {
+            self.refuse(report, key, why);
+        }
+    }
+
     /// Accepts `key` without reading it: it concerns other tools.
     pub(super) fn ignore(&mut self, key: &'static str) {
         self.asked.push(key);

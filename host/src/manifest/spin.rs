@@ -1,23 +1,17 @@
 //! The manifest as a whole: application, variables, triggers, and what must agree between them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Application, Component, Problems, Route, Trigger, Variable, component,
+    Application, Component, Problems, Variable, component,
     problem::Report,
     section::{At, Section, advice},
     template::Template,
+    trigger,
 };
-use crate::router::Pattern;
 
-/// Triggers of one application.
-const TRIGGERS_MAX: usize = 1_024;
 /// Components of one application.
 const COMPONENTS_MAX: usize = 256;
 
@@ -40,9 +34,8 @@ fn read_document(document: &DeTable<'_>, report: &mut Report<'_>) -> Application
     let mut application = Application::default();
     let memory_stores = read_application(&mut root, report, &mut application);
     application.variables = read_variables(&mut root, report);
-    let components = read_components(&mut root, report, &application.variables);
-    let ids: Vec<String> = components.iter().map(|(id, _)| id.clone()).collect();
-    application.triggers = read_triggers(&mut root, report, &ids);
+    let mut components = read_components(&mut root, report, &application.variables);
+    application.triggers = trigger::read(&mut root, report, &mut components, &application.variables);
     application.components = components.into_iter().filter_map(|(_, found)| found).collect();
     check_memory_stores(report, &application.components, &memory_stores);
     application.memory_stores = memory_stores.into_iter().map(|store| store.value).collect();
@@ -154,12 +147,15 @@ fn read_variable(section: &mut Section<'_, '_>, report: &mut Report<'_>) -> Vari
     Variable { default, required, secret: section.boolean(report, "secret").unwrap_or(false) }
 }
 
-/// Every component in the order of the file, with its id; `None` where it cannot be read.
+/// A component with its id; `None` where it cannot be read.
+pub(super) type Entry = (String, Option<Component>);
+
+/// Every component in the order of the file.
 fn read_components(
     root: &mut Section<'_, '_>,
     report: &mut Report<'_>,
     variables: &BTreeMap<String, Variable>,
-) -> Vec<(String, Option<Component>)> {
+) -> Vec<Entry> {
     let Some(section) = root.section(report, "component") else {
         return Vec::new();
     };
@@ -184,146 +180,6 @@ fn read_components(
         components.push((id.to_owned(), component));
     }
     components
-}
-
-fn read_triggers(root: &mut Section<'_, '_>, report: &mut Report<'_>, ids: &[String]) -> Vec<Trigger> {
-    let Some(section) = root.section(report, "trigger") else {
-        return Vec::new();
-    };
-    let mut triggers = Vec::new();
-    for (kind, span, value) in section.entries() {
-        if kind != "http" {
-            let message = format!("`{kind}` triggers are not supported: this host serves HTTP; use `[[trigger.http]]`");
-            report.add(&span, message);
-            continue;
-        }
-        let DeValue::Array(array) = value.get_ref() else {
-            report.add(&value.span(), "`trigger.http` must be a list; write `[[trigger.http]]`");
-            continue;
-        };
-        for item in array {
-            let DeValue::Table(table) = item.get_ref() else {
-                report.add(&item.span(), "a trigger must be a table; write `[[trigger.http]]`");
-                continue;
-            };
-            let mut section = Section::new("this trigger", item.span(), table);
-            triggers.extend(read_trigger(&mut section, report, ids));
-            section.finish(report);
-        }
-    }
-    check_routes(report, &triggers);
-    if let Some((span, _)) = triggers.get(TRIGGERS_MAX) {
-        report.add(span, format!("an application has at most {TRIGGERS_MAX} triggers"));
-    }
-    triggers.into_iter().map(|(_, trigger)| trigger).collect()
-}
-
-/// The trigger, with the place of its route.
-fn read_trigger(
-    section: &mut Section<'_, '_>,
-    report: &mut Report<'_>,
-    ids: &[String],
-) -> Option<(Range<usize>, Trigger)> {
-    section.string(report, "id");
-    section.refuse(report, "components", "name one under `component`");
-    section.refuse(report, "dependencies", "compose the component when it is built");
-    section.refuse(report, "static_response", "answer from a component");
-    check_executor(section, report);
-    let component = read_trigger_component(section, report, ids);
-    let (span, route) = read_route(section, report)?;
-    let component = component?;
-    Some((span, Trigger { route, component }))
-}
-
-fn check_executor(section: &mut Section<'_, '_>, report: &mut Report<'_>) {
-    let Some(mut executor) = section.section(report, "executor") else {
-        return;
-    };
-    let kind = executor.string(report, "type");
-    if let Some(At { value, span }) = kind
-        && !matches!(value.as_str(), "http" | "spin")
-    {
-        let message = format!("executor `{value}` is not supported: use a WASI HTTP component");
-        report.add(&span, message);
-    }
-}
-
-fn read_trigger_component(section: &mut Section<'_, '_>, report: &mut Report<'_>, ids: &[String]) -> Option<String> {
-    let inline = section.value("component").filter(|value| value.get_ref().is_table());
-    if let Some(inline) = inline {
-        report.add(
-            &inline.span(),
-            "an inline component is not supported: write it as `[component.<id>]` and give its id here",
-        );
-        return None;
-    }
-    let id = section.required_string(report, "component", "\"<id>\"")?;
-    if !ids.contains(&id.value) {
-        let known: Vec<&str> = ids.iter().map(String::as_str).collect();
-        let advice = match super::section::nearest(&id.value, &known) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => format!("add `[component.{}]`", id.value),
-        };
-        report.add(&id.span, format!("there is no component `{}`; {advice}", id.value));
-    }
-    Some(id.value)
-}
-
-fn read_route(section: &mut Section<'_, '_>, report: &mut Report<'_>) -> Option<(Range<usize>, Route)> {
-    const FORMS: &str = "write a path such as \"/...\", or `{ private = true }`";
-    let Some(value) = section.value("route") else {
-        report.add(&section.span(), format!("this trigger has no `route`; {FORMS}"));
-        return None;
-    };
-    let span = value.span();
-    match value.get_ref() {
-        DeValue::String(route) => match Pattern::parse(route) {
-            Ok(_) => Some((span, Route::Public(route.to_string()))),
-            Err(error) => {
-                report.add(&span, format!("route \"{route}\" {error}"));
-                None
-            }
-        },
-        DeValue::Table(table) => {
-            let mut route = Section::new("`route`", span.clone(), table);
-            let private = route.boolean(report, "private");
-            route.finish(report);
-            if private == Some(true) {
-                return Some((span, Route::Private));
-            }
-            report.add(&span, format!("a route cannot be this; {FORMS}"));
-            None
-        }
-        _ => section.wrong_type(report, "route", value, "a path or `{ private = true }`"),
-    }
-}
-
-/// Two routes that take the same paths leave it to chance which one serves them.
-fn check_routes(report: &mut Report<'_>, triggers: &[(Range<usize>, Trigger)]) {
-    let mut shapes: BTreeMap<String, &str> = BTreeMap::new();
-    let mut private = BTreeSet::new();
-    for (span, trigger) in triggers {
-        let Route::Public(route) = &trigger.route else {
-            if !private.insert(&trigger.component) {
-                let message = format!("component `{}` has a private route already; remove this one", trigger.component);
-                report.add(span, message);
-            }
-            continue;
-        };
-        let Ok(pattern) = Pattern::parse(route) else {
-            continue;
-        };
-        match shapes.insert(pattern.shape(), route) {
-            Some(earlier) if earlier == route => {
-                report.add(span, format!("route \"{route}\" is taken already; change or remove one"));
-            }
-            Some(earlier) => {
-                let message = format!("route \"{route}\" takes the same paths as \"{earlier}\"; change or remove one");
-                report.add(span, message);
-            }
-            None => {}
-        }
-    }
 }
 
 /// Reports what is wrong with a template, and the names in it that are no variables.

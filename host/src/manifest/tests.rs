@@ -93,9 +93,10 @@ fn a_whole_manifest_becomes_an_application() {
     assert!(key.required && key.secret && key.default.is_none());
     assert_eq!(application.variables["api_url"].default.as_deref(), Some("https://api.example.com"));
 
-    let routes: Vec<_> = application.triggers.iter().map(|t| (&t.route, t.component.as_str())).collect();
+    let routes: Vec<_> = application.triggers.iter().map(|t| (&t.route, &t.target)).collect();
     let shop = Route::Public("/shop/:item/...".to_owned());
-    assert_eq!(routes, [(&shop, "web"), (&Route::Private, "stock-keeper")]);
+    let component = |id: &str| Target::Component(id.to_owned());
+    assert_eq!(routes, [(&shop, &component("web")), (&Route::Private, &component("stock-keeper"))]);
 
     let web = application.component("web").unwrap();
     assert_eq!(web.source, Path::new("target/web.wasm"));
@@ -281,17 +282,68 @@ fn what_spin_allows_in_a_trigger_and_this_host_does_not_is_refused_by_name() {
     check(
         r#"[[trigger.http]]
 route = { private = false }
-component = { source = "x.wasm" }
 executor = { type = "wagi", argv = "x" }
 components = { x = ["y"] }
-static_response = { status_code = 200 }
+component = "web"
+static_response = { status_code = 99, headers = { "a b" = "c" } }
+[component.web]
+source = "w.wasm"
 "#,
-        "spin.toml:4:9: a route cannot be this; write a path such as \"/...\", or `{ private = true }`\n\
-         spin.toml:5:13: an inline component is not supported: write it as `[component.<id>]` and give its id here\n\
-         spin.toml:6:21: executor `wagi` is not supported: use a WASI HTTP component\n\
-         spin.toml:7:1: `components` of this trigger is not supported: name one under `component`\n\
-         spin.toml:8:1: `static_response` of this trigger is not supported: answer from a component",
+        "spin.toml:3:1: this trigger has both a `component` and a `static_response`; remove one of them\n\
+         spin.toml:4:9: a route cannot be this; write a path such as \"/...\", or `{ private = true }`\n\
+         spin.toml:5:21: executor `wagi` is not supported: use a WASI HTTP component\n\
+         spin.toml:6:1: `components` of this trigger is not supported: compose the component when it is built\n\
+         spin.toml:8:35: `status_code` of `static_response` of this trigger is not within 200 to 599\n\
+         spin.toml:8:51: `a b` cannot be the name of a header",
     );
+}
+
+#[test]
+fn a_component_may_be_written_out_in_its_trigger() {
+    let application = good(
+        r#"[[trigger.http]]
+id = "front"
+route = "/a"
+component = { source = "a.wasm", key_value_stores = ["default"] }
+[[trigger.http]]
+route = "/b"
+component = { source = "b.wasm" }
+"#,
+    );
+    let ids: Vec<_> = application.components.iter().map(|component| component.id.as_str()).collect();
+    assert_eq!(ids, ["front-component", "http-trigger1-component"]);
+    assert_eq!(application.triggers[0].target, Target::Component("front-component".to_owned()));
+    assert_eq!(application.components[0].key_value_stores, ["default"]);
+}
+
+#[test]
+fn the_manifest_may_spell_out_an_answer() {
+    let application = good(
+        "[[trigger.http]]\nroute = \"/gone\"\nstatic_response = { status_code = 410, headers = { x-why = \"moved\" }, body = \"gone\" }",
+    );
+    let Target::Response(response) = &application.triggers[0].target else { panic!("no response") };
+    assert_eq!((response.status.as_u16(), response.body.as_str()), (410, "gone"));
+    assert_eq!(response.headers["x-why"], "moved");
+}
+
+#[test]
+fn what_asks_for_nothing_is_no_reason_to_refuse_and_old_lists_of_hosts_are_read() {
+    let application = good(
+        r#"[component.a]
+source = "a.wasm"
+ai_models = []
+dependencies = {}
+allowed_http_hosts = ["example.com", "http://127.0.0.1:8080", "self"]
+targets = ["spin-up:3.2"]
+profile.debug.source = "debug.wasm"
+[component.a.tool.other]
+anything = true
+"#,
+    );
+    let expected =
+        ["http://example.com", "https://example.com", "http://127.0.0.1:8080", "https://127.0.0.1:8080", "http://self"];
+    assert_eq!(application.components[0].allowed_outbound_hosts, expected);
+    assert_eq!(application.components[0].source, Path::new("a.wasm"));
 }
 
 #[test]

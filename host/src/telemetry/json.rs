@@ -62,10 +62,7 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut line = Map::new();
-        let mut time = String::new();
-        if SystemTime.format_time(&mut Writer::new(&mut time)).is_ok() {
-            line.insert("time".to_owned(), time.into());
-        }
+        line.insert("time".to_owned(), now().into());
         let metadata = event.metadata();
         line.insert("level".to_owned(), metadata.level().as_str().into());
         line.insert("target".to_owned(), metadata.target().into());
@@ -128,6 +125,15 @@ impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.set(field, format!("{value:?}"));
     }
+}
+
+/// The time, such as `2026-11-26T06:30:00.000000Z`.
+#[must_use]
+pub fn now() -> String {
+    let mut time = String::new();
+    // A text takes whatever is written to it.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut time));
+    time
 }
 
 #[cfg(test)]

@@ -63,7 +63,16 @@ fn build_guests() -> PathBuf {
     let status = Command::new(env!("CARGO"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args(["build", "--quiet", "--target", "wasm32-wasip2", "--profile", "component"])
-        .args(["-p", "host-guest-callee", "-p", "host-guest-caller", "-p", "host-guest-streaming"])
+        .args([
+            "-p",
+            "host-guest-callee",
+            "-p",
+            "host-guest-caller",
+            "-p",
+            "host-guest-streaming",
+            "-p",
+            "host-guest-older",
+        ])
         .arg("--target-dir")
         .arg(&target)
         .status()

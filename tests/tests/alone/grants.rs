@@ -23,7 +23,7 @@ async fn a_component_does_not_get_another_ones_database() {
     let mut application = only("batch");
     application.components[0].sqlite_databases = vec!["other".to_owned()];
     let problem = refusal("batch", application.clone()).await;
-    assert!(problem.contains("component \"batch\"") && problem.contains("NoSuchDatabase"), "{problem}");
+    assert!(problem.contains("component \"batch\"") && problem.contains("AccessDenied"), "{problem}");
 
     // The same where the database is there, but somebody else's.
     let mut owner = only("content").components.remove(0);

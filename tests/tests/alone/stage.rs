@@ -17,7 +17,7 @@ use cairn_shared::{
 use host::{
     capability::variables::Sources,
     host::{Builder, Host, Running, StartError},
-    manifest::{self, Application, Route, Trigger},
+    manifest::{self, Application, Route, Target, Trigger},
     platform::Request,
 };
 use serde_json::Value;
@@ -56,7 +56,8 @@ pub fn only(component: &str) -> Application {
     for one in &mut application.components {
         one.schedule.clear();
     }
-    application.triggers = vec![Trigger { route: Route::Public("/...".to_owned()), component: component.to_owned() }];
+    application.triggers =
+        vec![Trigger { route: Route::Public("/...".to_owned()), target: Target::Component(component.to_owned()) }];
     application
 }
 

@@ -58,11 +58,24 @@ impl Memory {
 
     /// False if the entry alone is larger than the store may be.
     pub(super) fn set(&self, key: String, value: Vec<u8>) -> bool {
+        self.put(&mut self.content(), key, value)
+    }
+
+    /// Sets the entry if it still is as it was `seen`, and tells whether it was; nothing
+    /// if the entry alone is larger than the store may be.
+    pub(super) fn swap(&self, key: &str, seen: Option<&[u8]>, value: Vec<u8>) -> Option<bool> {
+        let mut content = self.content();
+        if content.entries.get(key).map(|entry| entry.value.as_slice()) != seen {
+            return Some(false);
+        }
+        self.put(&mut content, key.to_owned(), value).then_some(true)
+    }
+
+    fn put(&self, content: &mut Content, key: String, value: Vec<u8>) -> bool {
         let bytes = key.len() + value.len();
         if bytes > self.limits.bytes_max || self.limits.entries_max == 0 {
             return false;
         }
-        let mut content = self.content();
         content.remove(&key);
         while content.entries.len() >= self.limits.entries_max || content.bytes + bytes > self.limits.bytes_max {
             content.remove_oldest();

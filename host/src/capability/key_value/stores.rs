@@ -164,9 +164,7 @@ impl Stores {
 
     pub(super) async fn set(&self, store: &Store, key: String, value: Vec<u8>) -> Result<(), Error> {
         self.check_key(&key)?;
-        if value.len() > self.settings.value_bytes_max {
-            return Err(Error::ValueTooLong(self.settings.value_bytes_max));
-        }
+        self.check_value(&value)?;
         let label = match store {
             Store::Memory(memory) => {
                 return match memory.set(key, value) {
@@ -213,17 +211,36 @@ impl Stores {
             .collect()
     }
 
-    fn check_key(&self, key: &str) -> Result<(), Error> {
+    pub(super) fn check_key(&self, key: &str) -> Result<(), Error> {
         if key.len() > self.settings.key_bytes_max {
             return Err(Error::KeyTooLong(self.settings.key_bytes_max));
         }
         Ok(())
     }
 
+    pub(super) fn check_value(&self, value: &[u8]) -> Result<(), Error> {
+        if value.len() > self.settings.value_bytes_max {
+            return Err(Error::ValueTooLong(self.settings.value_bytes_max));
+        }
+        Ok(())
+    }
+
     /// The first column of what a statement returns.
-    async fn execute(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Value>, Error> {
+    pub(super) async fn execute(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Value>, Error> {
         let result = self.database().await?.connect(self.settings.operation_time_max).execute(sql, parameters).await?;
         Ok(result.rows.into_iter().filter_map(|row| row.values.into_iter().next()).collect())
+    }
+
+    /// The file of the durable stores; nothing if there never was one.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be opened.
+    pub async fn file(&self) -> Result<Option<Arc<Database>>, Error> {
+        if self.database.get().is_none() && !self.path.exists() {
+            return Ok(None);
+        }
+        self.database().await.map(|database| Some(database.clone()))
     }
 
     async fn database(&self) -> Result<&Arc<Database>, Error> {
@@ -249,7 +266,7 @@ impl Stores {
     }
 }
 
-fn text(text: &str) -> Value {
+pub(super) fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::try_join_all;
 use tokio::sync::OnceCell;
 
 use super::{Ctx, Database, Error, Health, Snapshot, create_folder};
@@ -83,8 +84,7 @@ impl Databases {
         Ok(Arc::new(Self { dir, settings, known: RwLock::default() }))
     }
 
-    /// Adds labels that the application has. Others are answered with
-    /// `no-such-database`.
+    /// Adds labels that the application has. No other can be opened.
     ///
     /// # Errors
     ///
@@ -121,6 +121,16 @@ impl Databases {
             .cloned()
             .ok_or(Error::NoSuchDatabase)?;
         cell.get_or_try_init(|| self.open_file(label)).await.cloned()
+    }
+
+    /// Every database that the application has, opened now if need be.
+    ///
+    /// # Errors
+    ///
+    /// Why a file cannot be opened.
+    pub async fn all(&self) -> Result<Vec<Arc<Database>>, Error> {
+        let labels: Vec<String> = self.known.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+        try_join_all(labels.iter().map(|label| self.database(label))).await
     }
 
     async fn open_file(&self, label: &str) -> Result<Arc<Database>, Error> {
@@ -160,10 +170,6 @@ impl Databases {
     #[must_use]
     pub fn counters(&self) -> Vec<(String, Snapshot)> {
         self.opened().iter().map(|database| (database.label().to_owned(), database.counters().snapshot())).collect()
-    }
-
-    pub(super) fn is_known(&self, label: &str) -> bool {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).contains_key(label)
     }
 
     pub(super) fn settings(&self) -> &Settings {

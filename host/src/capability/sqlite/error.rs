@@ -27,7 +27,7 @@ pub enum Error {
     Budget(Duration),
     #[error("the result has more than {0} rows")]
     TooManyRows(usize),
-    #[error("the result has more than {0} bytes")]
+    #[error("the query result exceeds limit: more than {0} bytes")]
     TooManyBytes(usize),
     #[error("too many connections opened: {0} at most")]
     TooManyConnections(usize),

@@ -257,6 +257,11 @@ impl fmt::Debug for Resolver {
 }
 
 impl ComponentVariables {
+    /// Every variable with its value, by name.
+    pub(super) fn all(&self) -> Result<Vec<(String, String)>, Error> {
+        self.values.iter().map(|(name, value)| Ok((name.clone(), value.clone()?))).collect()
+    }
+
     pub(super) fn get(&self, name: &str) -> Result<String, Error> {
         check_name(name).map_err(|reason| Error::InvalidName(format!("{name:?}: {reason}")))?;
         self.values.get(name).cloned().unwrap_or_else(|| {

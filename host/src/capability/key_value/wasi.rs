@@ -1,0 +1,200 @@
+//! The same stores through `wasi:keyvalue@0.2.0-draft2`: one key at a time, several
+//! keys, and changes that depend on what is there.
+
+use wasmtime::component::{Linker, Resource};
+
+use self::bindings::wasi::keyvalue::{atomics, batch, store as wit};
+use super::{Error, Handle, KeyValue, View, wit as current};
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        inline: "
+            package host:key-value-wasi;
+            world imports {
+                import wasi:keyvalue/store@0.2.0-draft2;
+                import wasi:keyvalue/batch@0.2.0-draft2;
+                import wasi:keyvalue/atomics@0.2.0-draft2;
+            }
+        ",
+        path: "../wit/deps/wasi-keyvalue@0.2.0-draft2",
+        world: "host:key-value-wasi/imports",
+        imports: { default: async | trappable },
+        with: {
+            "wasi:keyvalue/store.bucket": super::super::Handle,
+            "wasi:keyvalue/atomics.cas": super::Cas,
+        },
+        trappable_error_type: {
+            "wasi:keyvalue/store.error" => super::Error,
+            "wasi:keyvalue/atomics.cas-error" => super::CasError,
+        },
+    });
+}
+
+/// What a guest's compare-and-swap handle stands for: a key and the value that it had.
+pub struct Cas {
+    handle: super::Place,
+    key: String,
+    seen: Option<Vec<u8>>,
+}
+
+/// Why a value was not swapped.
+#[derive(Debug)]
+pub enum CasError {
+    Store(Error),
+    /// Somebody else changed it; the handle has the value that is there now.
+    Changed(Resource<Cas>),
+}
+
+impl From<Error> for CasError {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn into_wit(error: Error) -> wit::Error {
+    match error.into_wit() {
+        current::Error::NoSuchStore => wit::Error::NoSuchStore,
+        current::Error::AccessDenied => wit::Error::AccessDenied,
+        current::Error::StoreTableFull => wit::Error::Other("too many stores are open".to_owned()),
+        current::Error::Other(reason) => wit::Error::Other(reason),
+    }
+}
+
+impl wit::Host for View<'_> {
+    async fn open(&mut self, label: String) -> Result<Resource<Handle>, Error> {
+        self.open(&label)
+    }
+
+    fn convert_error(&mut self, error: Error) -> wasmtime::Result<wit::Error> {
+        Ok(into_wit(error))
+    }
+}
+
+impl wit::HostBucket for View<'_> {
+    async fn get(&mut self, bucket: Resource<Handle>, key: String) -> Result<Option<Vec<u8>>, Error> {
+        let (stores, store) = self.store(&bucket)?;
+        stores.get(&store, &key).await
+    }
+
+    async fn set(&mut self, bucket: Resource<Handle>, key: String, value: Vec<u8>) -> Result<(), Error> {
+        let (stores, store) = self.store(&bucket)?;
+        stores.set(&store, key, value).await
+    }
+
+    async fn delete(&mut self, bucket: Resource<Handle>, key: String) -> Result<(), Error> {
+        let (stores, store) = self.store(&bucket)?;
+        stores.delete(&store, &key).await
+    }
+
+    async fn exists(&mut self, bucket: Resource<Handle>, key: String) -> Result<bool, Error> {
+        let (stores, store) = self.store(&bucket)?;
+        stores.exists(&store, &key).await
+    }
+
+    /// All keys come at once, so there is never a cursor to go on from.
+    async fn list_keys(&mut self, bucket: Resource<Handle>, cursor: Option<String>) -> Result<wit::KeyResponse, Error> {
+        if cursor.is_some() {
+            return Err(Error::NoCursor);
+        }
+        let (stores, store) = self.store(&bucket)?;
+        Ok(wit::KeyResponse { keys: stores.keys(&store).await?, cursor: None })
+    }
+
+    async fn drop(&mut self, bucket: Resource<Handle>) -> wasmtime::Result<()> {
+        self.close(bucket)
+    }
+}
+
+impl batch::Host for View<'_> {
+    async fn get_many(
+        &mut self,
+        bucket: Resource<Handle>,
+        keys: Vec<String>,
+    ) -> Result<Vec<(String, Option<Vec<u8>>)>, Error> {
+        let (stores, store) = self.store(&bucket)?;
+        let bytes_max = stores.settings().database.result_bytes_max;
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        for key in keys {
+            let value = stores.get(&store, &key).await?;
+            bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+            if bytes > bytes_max {
+                return Err(Error::TooManyBytes(bytes_max));
+            }
+            entries.push((key, value));
+        }
+        Ok(entries)
+    }
+
+    async fn set_many(&mut self, bucket: Resource<Handle>, entries: Vec<(String, Vec<u8>)>) -> Result<(), Error> {
+        let (stores, store) = self.store(&bucket)?;
+        for (key, value) in entries {
+            stores.set(&store, key, value).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_many(&mut self, bucket: Resource<Handle>, keys: Vec<String>) -> Result<(), Error> {
+        let (stores, store) = self.store(&bucket)?;
+        for key in keys {
+            stores.delete(&store, &key).await?;
+        }
+        Ok(())
+    }
+}
+
+impl atomics::Host for View<'_> {
+    async fn increment(&mut self, bucket: Resource<Handle>, key: String, delta: i64) -> Result<i64, Error> {
+        let (stores, store) = self.store(&bucket)?;
+        stores.increment(&store, &key, delta).await
+    }
+
+    async fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> Result<(), CasError> {
+        let cas = self.table.delete(cas).map_err(|_invalid| Error::InvalidStore)?;
+        let (stores, store) = &cas.handle;
+        if stores.swap(store, &cas.key, cas.seen.as_deref(), value).await? {
+            return Ok(());
+        }
+        let seen = stores.get(store, &cas.key).await?;
+        Err(CasError::Changed(self.push(Cas { seen, ..cas })?))
+    }
+
+    fn convert_cas_error(&mut self, error: CasError) -> wasmtime::Result<atomics::CasError> {
+        Ok(match error {
+            CasError::Store(error) => atomics::CasError::StoreError(into_wit(error)),
+            CasError::Changed(cas) => atomics::CasError::CasFailed(cas),
+        })
+    }
+}
+
+impl atomics::HostCas for View<'_> {
+    async fn new(&mut self, bucket: Resource<Handle>, key: String) -> Result<Resource<Cas>, Error> {
+        let handle = self.store(&bucket)?;
+        let (stores, store) = &handle;
+        let seen = stores.get(store, &key).await?;
+        self.push(Cas { handle, key, seen })
+    }
+
+    async fn current(&mut self, cas: Resource<Cas>) -> Result<Option<Vec<u8>>, Error> {
+        let cas = self.table.get(&cas).map_err(|_invalid| Error::InvalidStore)?;
+        Ok(cas.seen.clone())
+    }
+
+    async fn drop(&mut self, cas: Resource<Cas>) -> wasmtime::Result<()> {
+        self.table.delete(cas)?;
+        Ok(())
+    }
+}
+
+/// Adds the interfaces to a linker.
+///
+/// # Errors
+///
+/// The linker has one of them already.
+pub(super) fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> View<'_>,
+) -> wasmtime::Result<()> {
+    wit::add_to_linker::<_, KeyValue>(linker, view)?;
+    batch::add_to_linker::<_, KeyValue>(linker, view)?;
+    atomics::add_to_linker::<_, KeyValue>(linker, view)
+}
