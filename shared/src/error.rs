@@ -22,12 +22,22 @@ pub struct Error {
     retry_after: Option<u32>,
     /// What happened, for the log alone.
     cause: Option<String>,
+    /// Whether it is sent as a problem of RFC 9457.
+    problem: bool,
 }
 
 impl Error {
     /// An error with a status, a stable code in capitals, and a message for people.
     pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), extra: Map::new(), retry_after: None, cause: None }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            extra: Map::new(),
+            retry_after: None,
+            cause: None,
+            problem: false,
+        }
     }
 
     pub fn bad_request(message: impl Into<String>) -> Self {
@@ -83,6 +93,12 @@ impl Error {
         self
     }
 
+    /// Has it sent as RFC 9457 says: for routes that existing clients do not know.
+    pub fn problem(mut self) -> Self {
+        self.problem = true;
+        self
+    }
+
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
         self
@@ -103,6 +119,34 @@ impl Error {
             let log = if self.status >= 500 { crate::log::error } else { crate::log::info };
             log("request failed", &[("cause", cause), ("code", &self.code)]);
         }
+        let (status, retry_after, problem) = (self.status, self.retry_after, self.problem);
+        let body = if problem { self.problem_body(now) } else { self.envelope(service, now) };
+        let mut response = Response::json(status, &body);
+        if problem {
+            response.headers = vec![("content-type".into(), "application/problem+json".into())];
+        }
+        match retry_after {
+            Some(seconds) => response.header("retry-after", seconds.to_string()),
+            None => response,
+        }
+    }
+
+    fn problem_body(self, now: Timestamp) -> Value {
+        let mut body = json!({
+            "type": "about:blank",
+            "status": self.status,
+            "title": phrase(self.status),
+            "detail": self.message,
+            "code": self.code,
+            "timestamp": now,
+        });
+        if let Value::Object(object) = &mut body {
+            object.extend(self.extra);
+        }
+        body
+    }
+
+    fn envelope(self, service: &str, now: Timestamp) -> Value {
         let mut body = json!({
             "success": false,
             "message": self.message,
@@ -116,11 +160,23 @@ impl Error {
             }
             object.extend(self.extra);
         }
-        let response = Response::json(self.status, &body);
-        match self.retry_after {
-            Some(seconds) => response.header("retry-after", seconds.to_string()),
-            None => response,
-        }
+        body
+    }
+}
+
+/// What HTTP calls a status.
+fn phrase(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        409 => "Conflict",
+        422 => "Unprocessable Content",
+        429 => "Too Many Requests",
+        503 => "Service Unavailable",
+        400..500 => "Client Error",
+        _ => "Internal Server Error",
     }
 }
 
@@ -139,5 +195,22 @@ impl From<DbError> for Error {
             DbError::Busy => Self::unavailable("the database is locked"),
             other => Self::internal(other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_sent_as_one_and_the_cause_never() {
+        let error = Error::conflict("It has arrived already.").cause("row 7").retry_after(3).with("left", 5).problem();
+        let response = error.into_response("test", Timestamp::from_millis(0));
+        assert_eq!(response.header_value("content-type"), Some("application/problem+json"));
+        assert_eq!(response.header_value("retry-after"), Some("3"));
+        let body: Value = serde_json::from_slice(&response.body).unwrap();
+        assert_eq!((&body["status"], &body["title"]), (&json!(409), &json!("Conflict")));
+        assert_eq!((&body["detail"], &body["left"]), (&json!("It has arrived already."), &json!(5)));
+        assert!(!body.to_string().contains("row 7"));
     }
 }

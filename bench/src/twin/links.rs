@@ -213,7 +213,7 @@ fn open_error(error: pay::OpenError) -> sale::CreateError {
     match error {
         pay::OpenError::Promo(PromoProblem::InvalidCode) => sale::CreateError::PromoInvalid,
         pay::OpenError::Promo(PromoProblem::Expired) => sale::CreateError::PromoExpired,
-        pay::OpenError::Promo(PromoProblem::UsedUp) => sale::CreateError::PromoUsedUp,
+        pay::OpenError::Promo(PromoProblem::UsedUp | PromoProblem::UsedByUser) => sale::CreateError::PromoUsedUp,
         pay::OpenError::Promo(PromoProblem::BelowMinimum(least)) => sale::CreateError::PromoBelowMinimum(least),
         pay::OpenError::Promo(PromoProblem::NotApplicable) => sale::CreateError::PromoNotApplicable,
         pay::OpenError::Invalid(cause) | pay::OpenError::Unavailable(cause) => sale::CreateError::Unavailable(cause),
@@ -377,7 +377,7 @@ impl booking::Peers for Booking {
         order_value: Paise,
         booking_id: Option<Id>,
     ) -> Result<sale::Quote, sale::CreateError> {
-        let usage = pay::Use { trek_id: Some(trek_id), order_value: Some(order_value), taken: 0 };
+        let usage = pay::Use { trek_id: Some(trek_id), order_value: Some(order_value), ..pay::Use::default() };
         let promo = self.payment.quote(code, usage, booking_id).await.map_err(open_error)?;
         Ok(quote(promo, order_value))
     }

@@ -132,12 +132,11 @@ impl Node {
             peers,
         ))?;
         let payment_config = maker.config::<cairn_payment::app::App>();
-        let provider = Box::new(provider());
         let payment = maker.add(cairn_payment::app::App::new(
             payment_config,
             world.database("payment")?,
             env("payment"),
-            provider,
+            Box::new(Http::default()),
         ))?;
         let peers = Box::new(links::Booking { user: user.clone(), trek, batch, payment, notification });
         maker.add(cairn_booking::app::App::new(
@@ -173,12 +172,6 @@ impl Node {
     pub fn neighbours(&self) -> &Neighbours {
         &self.neighbours
     }
-}
-
-fn provider() -> cairn_payment::provider::Razorpay<Http> {
-    let [url, key_id, key_secret] =
-        ["razorpay_api_url", "razorpay_key_id", "razorpay_key_secret"].map(|name| variable(name).unwrap_or_default());
-    cairn_payment::provider::Razorpay::new(Http::default(), &url, &key_id, &key_secret)
 }
 
 struct Maker {

@@ -67,6 +67,7 @@ impl DemoPromo {
             code: self.code,
             discount_value: self.discount_value.0,
             max_uses: self.max_uses,
+            max_uses_per_user: None,
             used: self.used_count,
             valid_from: day(now.plus(self.valid_from_days * DAY)),
             valid_until: day(now.plus(self.valid_until_days * DAY)),

@@ -3,10 +3,14 @@
 use cairn_shared::{Id, Paise, Timestamp};
 
 use crate::{
-    domain::{DiscountType, Kind, OpenError, Payable, Payment, PaymentError, Promo, PromoProblem, Use},
+    app::{Receipt, ReceiptError},
+    domain::{
+        DiscountType, Kind, OfflineMethod, OpenError, Payable, Payment, PaymentError, Promo, PromoProblem, RefundError,
+        RefundKind, RefundRequest, RefundStatus, RequestedRefund, Use,
+    },
     shell::{
         Exports, app,
-        bindings::exports::cairn::payment::{checkout, promos},
+        bindings::exports::cairn::payment::{checkout, offline, promos, refunds},
     },
 };
 
@@ -14,7 +18,7 @@ fn promo_error(problem: PromoProblem) -> promos::Error {
     match problem {
         PromoProblem::InvalidCode => promos::Error::InvalidCode,
         PromoProblem::Expired => promos::Error::Expired,
-        PromoProblem::UsedUp => promos::Error::UsedUp,
+        PromoProblem::UsedUp | PromoProblem::UsedByUser => promos::Error::UsedUp,
         PromoProblem::BelowMinimum(least) => promos::Error::BelowMinimum(least.0),
         PromoProblem::NotApplicable => promos::Error::NotApplicable,
     }
@@ -49,7 +53,7 @@ impl promos::Guest for Exports {
     ) -> Result<promos::Promo, promos::Error> {
         let app = app().await.map_err(promos::Error::Unavailable)?;
         let trek_id = Some(trek_id.parse().map_err(|_| promos::Error::NotApplicable)?);
-        let usage = Use { trek_id, order_value: Some(Paise(order_value)), taken: 0 };
+        let usage = Use { trek_id, order_value: Some(Paise(order_value)), ..Use::default() };
         // What is no booking holds no use.
         let booking_id = booking_id.and_then(|id| id.parse().ok());
         let promo = app.quote(&code, usage, booking_id).await.map_err(quote_error)?;
@@ -73,17 +77,21 @@ fn open_error(error: OpenError) -> checkout::Error {
     }
 }
 
+fn kind(kind: checkout::Kind) -> Kind {
+    match kind {
+        checkout::Kind::Full => Kind::Full,
+        checkout::Kind::Initial => Kind::Initial,
+        checkout::Kind::Balance => Kind::Balance,
+    }
+}
+
 fn payable(given: &checkout::Payable) -> Result<Payable, checkout::Error> {
     Ok(Payable {
         booking_id: id("booking-id", &given.booking_id)?,
         user_id: id("user-id", &given.user_id)?,
         trek_id: id("trek-id", &given.trek_id)?,
         trek_name: given.trek_name.clone(),
-        kind: match given.kind {
-            checkout::Kind::Full => Kind::Full,
-            checkout::Kind::Initial => Kind::Initial,
-            checkout::Kind::Balance => Kind::Balance,
-        },
+        kind: kind(given.kind),
         amount: Paise(given.amount),
         order_value: Paise(given.order_value),
         expires_at: given.expires_at.map(Timestamp::from_millis),
@@ -101,7 +109,7 @@ fn payment(payment: Payment) -> Option<checkout::Payment> {
         id: payment.id,
         order_id: payment.order_id,
         kind,
-        amount: payment.amount.0,
+        amount: payment.counted().0,
         refunded: payment.refunded.0,
         method: payment.method,
         captured_at: payment.captured_at.millis(),
@@ -127,6 +135,123 @@ impl checkout::Guest for Exports {
 
     async fn refund_all(booking_id: String, reason: String) -> Result<(), checkout::Error> {
         let app = app().await.map_err(checkout::Error::Unavailable)?;
-        app.refund_all(id("booking-id", &booking_id)?, &reason).await.map_err(unavailable)
+        app.refund_all(id("booking-id", &booking_id)?, &reason)
+            .await
+            .map_err(|error| checkout::Error::Unavailable(format!("{error:?}")))
+    }
+}
+
+impl From<RefundError> for refunds::Error {
+    fn from(error: RefundError) -> Self {
+        match error {
+            RefundError::Invalid(problem) => Self::Invalid(problem),
+            RefundError::Exceeds(left) => Self::Exceeds(left.0),
+            RefundError::KeyReused => Self::KeyReused,
+            RefundError::Unknown => Self::UnknownKey,
+            RefundError::State(status) => Self::Invalid(format!("the refund is in state {}", status.as_str())),
+            RefundError::Other(cause) => Self::Unavailable(cause.to_string()),
+        }
+    }
+}
+
+fn refund_id(name: &str, text: &str) -> Result<Id, refunds::Error> {
+    text.parse().map_err(|cause| refunds::Error::Invalid(format!("{name}: {cause}")))
+}
+
+fn refund_request(given: refunds::Request) -> Result<RefundRequest, refunds::Error> {
+    Ok(RefundRequest {
+        booking_id: refund_id("booking-id", &given.booking_id)?,
+        participant_id: given.participant_id.map(|text| refund_id("participant-id", &text)).transpose()?,
+        key: given.key,
+        payment_id: given.payment_id,
+        amount: Paise(given.amount),
+        kind: match given.kind {
+            refunds::Kind::Auto => RefundKind::Auto,
+            refunds::Kind::Full => RefundKind::Full,
+            refunds::Kind::Custom => RefundKind::Custom,
+        },
+        reason: given.reason,
+        requested_by: given.requested_by,
+    })
+}
+
+fn requested(refund: RequestedRefund) -> refunds::RequestedRefund {
+    let request = refund.request;
+    refunds::RequestedRefund {
+        key: request.key,
+        booking_id: request.booking_id.to_string(),
+        participant_id: request.participant_id.map(|id| id.to_string()),
+        amount: request.amount.0,
+        kind: match request.kind {
+            RefundKind::Auto => refunds::Kind::Auto,
+            RefundKind::Full => refunds::Kind::Full,
+            RefundKind::Custom => refunds::Kind::Custom,
+        },
+        reason: request.reason,
+        requested_by: request.requested_by,
+        status: match refund.status {
+            RefundStatus::Processing => refunds::Status::Processing,
+            RefundStatus::Success => refunds::Status::Success,
+            RefundStatus::Failed => refunds::Status::Failed,
+        },
+        succeeded: refund.succeeded.0,
+        requested_at: refund.requested_at.millis(),
+        settled_at: refund.settled_at.map(Timestamp::millis),
+    }
+}
+
+impl refunds::Guest for Exports {
+    async fn refund(request: refunds::Request) -> Result<refunds::RequestedRefund, refunds::Error> {
+        let app = app().await.map_err(refunds::Error::Unavailable)?;
+        Ok(requested(app.refund(refund_request(request)?).await?))
+    }
+
+    async fn retry(key: String) -> Result<refunds::RequestedRefund, refunds::Error> {
+        let app = app().await.map_err(refunds::Error::Unavailable)?;
+        Ok(requested(app.retry_request(&key).await?))
+    }
+
+    async fn list_refunds(booking_id: String) -> Result<Vec<refunds::RequestedRefund>, refunds::Error> {
+        let app = app().await.map_err(refunds::Error::Unavailable)?;
+        let refunds = app.requested_refunds(refund_id("booking-id", &booking_id)?).await?;
+        Ok(refunds.into_iter().map(requested).collect())
+    }
+}
+
+impl From<ReceiptError> for offline::Error {
+    fn from(error: ReceiptError) -> Self {
+        match error {
+            ReceiptError::Invalid(problem) => Self::Invalid(problem),
+            ReceiptError::KeyReused => Self::KeyReused,
+            ReceiptError::Other(cause) => Self::Unavailable(cause.to_string()),
+        }
+    }
+}
+
+fn receipt(given: offline::Receipt) -> Result<Receipt, offline::Error> {
+    let id = |name: &str, text: &str| -> Result<Id, offline::Error> {
+        text.parse().map_err(|cause| offline::Error::Invalid(format!("{name}: {cause}")))
+    };
+    Ok(Receipt {
+        booking_id: id("booking-id", &given.booking_id)?,
+        user_id: id("user-id", &given.user_id)?,
+        actor: id("actor", &given.actor)?,
+        key: given.key,
+        kind: kind(given.kind),
+        amount: Paise(given.amount),
+        method: match given.method {
+            offline::Method::Cash => OfflineMethod::Cash,
+            offline::Method::BankTransfer => OfflineMethod::BankTransfer,
+            offline::Method::Other => OfflineMethod::Other,
+        },
+        reference: given.reference,
+    })
+}
+
+impl offline::Guest for Exports {
+    async fn record(given: offline::Receipt) -> Result<checkout::Payment, offline::Error> {
+        let app = app().await.map_err(offline::Error::Unavailable)?;
+        let recorded = app.record_offline(&receipt(given)?).await?;
+        payment(recorded).ok_or_else(|| offline::Error::Unavailable("a receipt without its kind".into()))
     }
 }

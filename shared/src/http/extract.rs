@@ -44,6 +44,15 @@ impl<T: FromStr<Err: std::fmt::Display>, U: FromStr<Err: std::fmt::Display>> Fro
 /// The first two `{…}` segments of a route.
 pub struct Path2<T, U>(pub T, pub U);
 
+/// Another part, whose absence is answered as RFC 9457 says.
+pub struct Problem<E>(pub E);
+
+impl<E: FromRequest> FromRequest for Problem<E> {
+    fn from_request(request: &mut Request, params: &Params) -> Result<Self> {
+        E::from_request(request, params).map(Self).map_err(Error::problem)
+    }
+}
+
 /// The query string. Empty values count as absent, unknown keys are ignored.
 pub struct Query<T>(pub T);
 

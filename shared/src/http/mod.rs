@@ -3,7 +3,7 @@
 mod extract;
 mod router;
 
-pub use extract::{Body, FromRequest, Header, Json, Path, Path2, Query};
+pub use extract::{Body, FromRequest, Header, Json, Path, Path2, Problem, Query};
 pub use router::{Handler, Params, Router};
 
 use serde::Serialize;

@@ -9,10 +9,13 @@ mod budget;
 mod http;
 pub mod mailbox;
 pub mod razorpay;
+mod signature;
+pub mod stripe;
 
 pub use budget::Budget;
 pub use mailbox::Mailbox;
 pub use razorpay::Razorpay;
+pub use stripe::Stripe;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

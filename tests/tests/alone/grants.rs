@@ -66,12 +66,21 @@ async fn a_secret_that_a_component_was_not_granted_does_not_reach_it() {
     // The composed user component gets everything; the plain one in our host only its own.
     let whole = manifest::load(&root().join("spin.toml")).unwrap();
     for component in &whole.components {
-        let secrets =
-            ["jwt_secret", "razorpay_key_secret", "razorpay_webhook_secret", "email_pass", "cairn_admin_password"];
+        let secrets = [
+            "jwt_secret",
+            "razorpay_key_secret",
+            "razorpay_webhook_secret",
+            "stripe_secret_key",
+            "stripe_webhook_secret",
+            "email_pass",
+            "cairn_admin_password",
+        ];
         let seen: Vec<_> = secrets.into_iter().filter(|secret| component.variables.contains_key(*secret)).collect();
         let expected: &[&str] = match component.id.as_str() {
             "user" => &["jwt_secret", "cairn_admin_password"],
-            "payment" => &["razorpay_key_secret", "razorpay_webhook_secret"],
+            "payment" => {
+                &["razorpay_key_secret", "razorpay_webhook_secret", "stripe_secret_key", "stripe_webhook_secret"]
+            }
             "notification" => &["email_pass"],
             _ => &[],
         };

@@ -13,6 +13,7 @@ mod grants;
 mod notification;
 mod payment;
 mod stage;
+mod stripe;
 mod trek;
 mod user;
 mod val;

@@ -20,6 +20,7 @@ impl App {
         let now = self.env.now();
         self.db
             .transaction(async |tx| {
+                store::booking_turn(tx, payable.booking_id).await?;
                 let before = store::payable_fetch(tx, payable.booking_id).await?;
                 self.refuse_paid(tx, &payable).await?;
                 let promo_id = self.reserve_promo(tx, &payable, promo_code).await?;
@@ -57,11 +58,15 @@ impl App {
             }
             return Ok(None);
         };
-        let promo = self.promo_by_code(tx, code).await?.ok_or(OpenError::Promo(PromoProblem::InvalidCode))?;
+        let invalid = OpenError::Promo(PromoProblem::InvalidCode);
+        let Some(found) = self.promo_by_code(tx, code).await? else { return Err(invalid) };
+        store::promo_turn(tx, found.id).await?;
+        let promo = store::promo_fetch(tx, found.id).await?.ok_or(invalid)?;
         let usage = Use {
             trek_id: Some(payable.trek_id),
             order_value: Some(payable.order_value),
             taken: store::promo_taken(tx, promo.id, Some(booking_id)).await?,
+            taken_by_user: store::promo_taken_by_user(tx, promo.id, payable.user_id, booking_id).await?,
         };
         promo.check(&usage, self.env.now(), self.env.zone).map_err(OpenError::Promo)?;
         store::promo_use_reserve(tx, booking_id, promo.id, self.env.now()).await?;
@@ -85,7 +90,8 @@ impl App {
         let now = self.env.now();
         self.db
             .transaction(async |tx| {
-                store::payable_set_status(tx, booking_id, PayableStatus::Closed, now).await?;
+                store::booking_turn(tx, booking_id).await?;
+                store::payable_close(tx, booking_id, now).await?;
                 Ok(store::promo_use_release(tx, booking_id).await?)
             })
             .await
@@ -117,7 +123,8 @@ impl App {
     pub async fn quote_for(&self, code: &str, usage: Use, user_id: Id) -> Result<Promo, OpenError> {
         let promo = self.promo_by_code(&self.db, code).await?.ok_or(OpenError::Promo(PromoProblem::InvalidCode))?;
         let taken = store::promo_taken_by_others(&self.db, promo.id, user_id).await?;
-        promo.check(&Use { taken, ..usage }, self.env.now(), self.env.zone).map_err(OpenError::Promo)?;
+        let taken_by_user = store::promo_paid_by_user(&self.db, promo.id, user_id).await?;
+        promo.check(&Use { taken, taken_by_user, ..usage }, self.env.now(), self.env.zone).map_err(OpenError::Promo)?;
         Ok(promo)
     }
 }

@@ -4,12 +4,17 @@
 //! whatever the provider is asked to do is written down before it is asked, under a
 //! key that finds it again, so that an answer that never comes loses nothing.
 
+mod book;
 mod captures;
 mod checkout;
+mod offline;
 mod orders;
 mod promos;
 mod reconcile;
+mod refunding;
 mod refunds;
+mod report;
+mod verify;
 mod webhook;
 
 use cairn_shared::{
@@ -21,20 +26,22 @@ use cairn_shared::{
 };
 use serde::Serialize;
 
-pub use captures::{Captured, Verified, VerifyRequest};
+pub use captures::{Captured, Source};
+pub use offline::{Receipt, ReceiptError};
 pub use orders::MadeOrder;
 pub use promos::NewPromo;
 pub use reconcile::Reconciled;
-pub use webhook::Delivery;
+pub use report::{ReportRequest, WINDOW_MAX};
+pub use verify::{Verified, VerifyRequest};
 
 use crate::{
-    domain::{Kind, RefundStatus},
-    provider::Provider,
+    domain::{Kind, Payment, Provider, RefundKind, RefundStatus},
+    provider::{Account, Providers, Razorpay, Stripe, Transport, UnknownOrders},
 };
 
-/// The base address of the provider where none is configured.
-#[cfg(target_family = "wasm")]
-const API_URL: &str = "https://api.razorpay.com/v1";
+/// The base addresses of the providers where none are configured.
+const RAZORPAY_URL: &str = "https://api.razorpay.com/v1";
+const STRIPE_URL: &str = "https://api.stripe.com/v1";
 
 /// Where refunds that are due are executed.
 pub const REFUNDS_PATH: &str = "/_jobs/refunds";
@@ -42,32 +49,14 @@ pub const REFUNDS_PATH: &str = "/_jobs/refunds";
 /// Where orders and refunds that nobody told of are asked about.
 pub const RECONCILE_PATH: &str = "/_jobs/reconcile";
 
-/// What to do with money on an order that we never made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnknownOrders {
-    /// Give it back.
-    Refund,
-    /// Keep it for staff to look at: for the time in which another system takes
-    /// payments under the same account.
-    Hold,
-}
-
-/// The account at the provider.
-#[derive(Clone)]
-pub struct Account {
-    pub key_id: String,
-    pub key_secret: String,
-    /// The current secret first, then the one that old deliveries still carry.
-    pub webhook_secrets: Vec<String>,
-    pub unknown_orders: UnknownOrders,
-}
+/// Where the daily report is made.
+pub const REPORT_PATH: &str = "/_jobs/report";
 
 pub struct App {
     pub db: Db,
     pub env: Env,
-    /// None where payments are not configured.
-    pub account: Option<Account>,
-    pub provider: Box<dyn Provider>,
+    /// None of them where payments are not configured.
+    pub providers: Providers,
     /// Whether an empty database gets the demo's promo codes.
     pub demo: bool,
 }
@@ -75,73 +64,112 @@ pub struct App {
 impl App {
     /// # Errors
     /// One message that names everything that is wrong with the configuration.
-    pub fn new(mut config: Config, db: Db, env: Env, provider: Box<dyn Provider>) -> Result<Self, String> {
-        let account = account(&mut config);
+    pub fn new(mut config: Config, db: Db, env: Env, transport: Box<dyn Transport>) -> Result<Self, String> {
+        let accounts = accounts(&mut config);
         let demo = config.parsed("demo", false);
         config.finish()?;
-        Ok(Self { db, env, account, provider, demo })
+        Ok(Self { db, env, providers: Providers::new(accounts, transport), demo })
     }
 }
 
-/// All of the account's variables or none.
-fn account(config: &mut Config) -> Option<Account> {
-    const NAMES: [&str; 3] = ["razorpay_key_id", "razorpay_key_secret", "razorpay_webhook_secret"];
-    let unknown_orders = match config.optional("razorpay_unknown_orders").as_deref() {
+/// The accounts that are configured; first the one that makes new orders.
+fn accounts(config: &mut Config) -> Vec<Account> {
+    let mut accounts: Vec<_> = [razorpay(config), stripe(config)].into_iter().flatten().collect();
+    let chosen = match config.optional("payment_provider").as_deref() {
+        None | Some("razorpay") => Provider::Razorpay,
+        Some("stripe") => Provider::Stripe,
+        Some(_) => {
+            config.problem("variable `payment_provider` has to be razorpay or stripe");
+            Provider::Razorpay
+        }
+    };
+    accounts.sort_by_key(|account| account.adapter.provider() != chosen);
+    if accounts.first().is_some_and(|account| account.adapter.provider() != chosen) {
+        let name = chosen.as_str();
+        config.problem(format!(
+            "payments are to be made with {name}, whose keys are not set: set them, or set `payment_provider`"
+        ));
+    }
+    accounts
+}
+
+/// All of an account's variables or none.
+fn keys<const N: usize>(config: &mut Config, names: [&str; N]) -> Option<[String; N]> {
+    if names.iter().all(|name| config.optional(name).is_none()) {
+        return None;
+    }
+    Some(names.map(|name| config.required(name)))
+}
+
+fn unknown_orders(config: &mut Config, name: &str) -> UnknownOrders {
+    match config.optional(name).as_deref() {
         None | Some("refund") => UnknownOrders::Refund,
         Some("hold") => UnknownOrders::Hold,
         Some(_) => {
-            config.problem("variable `razorpay_unknown_orders` has to be refund or hold");
+            config.problem(format!("variable `{name}` has to be refund or hold"));
             UnknownOrders::Hold
         }
-    };
-    if NAMES.iter().all(|name| config.optional(name).is_none()) {
-        return None;
     }
-    let [key_id, key_secret, webhook_secret] = NAMES.map(|name| config.required(name));
-    let previous = config.optional("razorpay_webhook_secret_previous");
-    let webhook_secrets = std::iter::once(webhook_secret).chain(previous).collect();
-    Some(Account { key_id, key_secret, webhook_secrets, unknown_orders })
+}
+
+fn razorpay(config: &mut Config) -> Option<Account> {
+    let unknown_orders = unknown_orders(config, "razorpay_unknown_orders");
+    let url = config.parsed("razorpay_api_url", RAZORPAY_URL.to_owned());
+    let [id, secret, webhook] = keys(config, ["razorpay_key_id", "razorpay_key_secret", "razorpay_webhook_secret"])?;
+    let secrets = std::iter::once(webhook).chain(config.optional("razorpay_webhook_secret_previous")).collect();
+    Some(Account { adapter: Box::new(Razorpay::new(&url, id, secret, secrets)), unknown_orders })
+}
+
+fn stripe(config: &mut Config) -> Option<Account> {
+    let unknown_orders = unknown_orders(config, "stripe_unknown_orders");
+    let url = config.parsed("stripe_api_url", STRIPE_URL.to_owned());
+    let [key, secret, webhook] =
+        keys(config, ["stripe_publishable_key", "stripe_secret_key", "stripe_webhook_secret"])?;
+    let secrets = std::iter::once(webhook).chain(config.optional("stripe_webhook_secret_previous")).collect();
+    Some(Account { adapter: Box::new(Stripe::new(&url, key, secret, secrets)), unknown_orders })
 }
 
 #[cfg(target_family = "wasm")]
-fn provider(config: &mut Config) -> Box<dyn Provider> {
-    use crate::provider::{Http, Razorpay};
-    let url = config.parsed("razorpay_api_url", API_URL.to_owned());
-    let [key_id, key_secret] =
-        ["razorpay_key_id", "razorpay_key_secret"].map(|name| config.optional(name).unwrap_or_default());
-    Box::new(Razorpay::new(Http, &url, &key_id, &key_secret))
+fn transport() -> Box<dyn Transport> {
+    Box::new(crate::provider::Http)
 }
 
-/// Outside the sandbox nobody is reached; tests bring a provider of their own.
+/// Outside the sandbox nobody is reached; tests bring a transport of their own.
 #[cfg(not(target_family = "wasm"))]
-fn provider(_: &mut Config) -> Box<dyn Provider> {
+fn transport() -> Box<dyn Transport> {
     struct Nobody;
     #[cairn_shared::async_trait(?Send)]
-    impl crate::provider::Transport for Nobody {
+    impl Transport for Nobody {
         async fn send(&self, _: cairn_shared::http::Request) -> Result<cairn_shared::http::Response, String> {
             Err("there is no provider here".into())
         }
     }
-    Box::new(crate::provider::Razorpay::new(Nobody, "", "", ""))
+    Box::new(Nobody)
 }
 
 impl Component for App {
     const NAME: &'static str = "payment";
-    const MIGRATIONS: &'static [Migration] = cairn_shared::migrations!["0001_payments"];
-    const JOBS: &'static [&'static str] = &[events::RELAY_PATH, REFUNDS_PATH, RECONCILE_PATH];
+    const MIGRATIONS: &'static [Migration] = cairn_shared::migrations!["0001_payments", "0002_ledger_and_refunds"];
+    const JOBS: &'static [&'static str] = &[events::RELAY_PATH, REFUNDS_PATH, RECONCILE_PATH, REPORT_PATH];
     const VARIABLES: &'static [&'static str] = &[
+        "payment_provider",
         "razorpay_key_id",
         "razorpay_key_secret",
         "razorpay_webhook_secret",
         "razorpay_webhook_secret_previous",
         "razorpay_unknown_orders",
         "razorpay_api_url",
+        "stripe_publishable_key",
+        "stripe_secret_key",
+        "stripe_webhook_secret",
+        "stripe_webhook_secret_previous",
+        "stripe_unknown_orders",
+        "stripe_api_url",
         "demo",
     ];
 
-    fn load(mut config: Config, db: Db, env: Env) -> Result<Self, String> {
-        let provider = provider(&mut config);
-        Self::new(config, db, env, provider)
+    fn load(config: Config, db: Db, env: Env) -> Result<Self, String> {
+        Self::new(config, db, env, transport())
     }
 
     fn db(&self) -> &Db {
@@ -157,7 +185,7 @@ impl Component for App {
     }
 
     async fn start(&self) -> Result<(), String> {
-        if self.account.is_none() {
+        if self.providers.current().is_none() {
             cairn_shared::log::warn("no payment provider is configured: nobody can pay online", &[]);
         }
         if self.demo { crate::demo::load(self).await } else { Ok(()) }
@@ -176,6 +204,9 @@ enum News<'a> {
         amount_paise: i64,
         method: &'a str,
         captured_at: i64,
+        /// Staff received it; who asked for that knows the payment from the answer.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        offline: bool,
     },
     Failed {
         booking_id: Id,
@@ -190,7 +221,15 @@ enum News<'a> {
         refund_id: Id,
         amount_paise: i64,
         status: RefundStatus,
+        /// A failed refund that is tried again is processing again, at a later instant.
         at: i64,
+        /// The request that it is a part of, its participant and kind.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        participant_id: Option<Id>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        kind: Option<RefundKind>,
     },
     OrderCreated {
         booking_id: Id,
@@ -202,19 +241,37 @@ enum News<'a> {
     },
 }
 
+impl<'a> News<'a> {
+    fn captured(booking_id: Id, kind: Kind, payment: &'a Payment) -> Self {
+        Self::Captured {
+            booking_id,
+            payment_id: &payment.id,
+            order_id: &payment.order_id,
+            kind,
+            amount_paise: payment.counted().0,
+            method: &payment.method,
+            captured_at: payment.captured_at.millis(),
+            offline: payment.provider == Provider::Offline,
+        }
+    }
+}
+
 impl App {
-    /// Tells the others, in the transaction of the change.
-    async fn tell(&self, tx: &Tx, news: News<'_>) -> Result<()> {
-        // A person waits for booking to know of all but refunds: see `relay_to_booking`.
-        let (kind, booking_id, inline, later): (_, _, &[&str], &[&str]) = match &news {
-            News::Captured { booking_id, .. } => ("payment.captured", *booking_id, &["booking"], &["admin"]),
-            News::Failed { booking_id, .. } => ("payment.failed", *booking_id, &["booking"], &[]),
-            News::Refunded { booking_id, .. } => ("payment.refunded", *booking_id, &[], &["booking", "admin"]),
-            News::OrderCreated { booking_id, .. } => ("payment.order_created", *booking_id, &["booking"], &[]),
+    /// Tells the others, in the transaction of the change. `waits`: a person waits for
+    /// booking to know of it, so that the same request delivers it: see `relay_to_booking`.
+    async fn tell(&self, tx: &Tx, news: News<'_>, waits: bool) -> Result<()> {
+        let (kind, booking_id, others): (_, _, &[&str]) = match &news {
+            News::Captured { booking_id, .. } => ("payment.captured", *booking_id, &["admin"]),
+            News::Failed { booking_id, .. } => ("payment.failed", *booking_id, &[]),
+            News::Refunded { booking_id, .. } => ("payment.refunded", *booking_id, &["admin"]),
+            News::OrderCreated { booking_id, .. } => ("payment.order_created", *booking_id, &[]),
         };
         let event = Event::new(&self.env, kind, booking_id, &news)?;
-        events::emit_inline(tx, &event, inline).await?;
-        events::emit(tx, &event, later).await
+        match waits {
+            true => events::emit_inline(tx, &event, &["booking"]).await?,
+            false => events::emit(tx, &event, &["booking"]).await?,
+        }
+        events::emit(tx, &event, others).await
     }
 
     /// Has the booking service know at once of what happened to a booking, as far as it

@@ -6,7 +6,8 @@ use serde_json::json;
 use super::{App, News};
 use crate::{
     domain::{
-        self, CURRENCY, Kind, ORDERS_PER_BOOKING_MAX, Order, OrderStatus, PayableStatus, PaymentError, StoredPayable,
+        self, CURRENCY, Kind, ORDERS_PER_BOOKING_MAX, Order, OrderStatus, PayableStatus, PaymentError, Provider,
+        StoredPayable,
     },
     provider::{self, OrderCreate, ProviderError},
     store,
@@ -61,10 +62,9 @@ impl App {
     }
 
     async fn make_order(&self, booking_id: Id, caller: Id, route: Route) -> Result<MadeOrder, PaymentError> {
-        if self.account.is_none() {
-            return Err(PaymentError::NotConfigured);
-        }
-        let prepared = self.db.transaction(async |tx| self.prepare_order(tx, booking_id, caller, route).await).await?;
+        let provider = self.providers.current().ok_or(PaymentError::NotConfigured)?.provider();
+        let prepare = async |tx: &Tx| self.prepare_order(tx, booking_id, caller, (route, provider)).await;
+        let prepared = self.db.transaction(prepare).await?;
         let order = match prepared {
             Prepared::Ready(order) => order,
             Prepared::Ask { order, held_until } => {
@@ -77,8 +77,15 @@ impl App {
         Ok(MadeOrder { order })
     }
 
-    async fn prepare_order(&self, tx: &Tx, booking_id: Id, caller: Id, route: Route) -> Result<Prepared, PaymentError> {
+    async fn prepare_order(
+        &self,
+        tx: &Tx,
+        booking_id: Id,
+        caller: Id,
+        (route, provider): (Route, Provider),
+    ) -> Result<Prepared, PaymentError> {
         let now = self.env.now();
+        store::booking_turn(tx, booking_id).await?;
         let stored = store::payable_fetch(tx, booking_id).await?.ok_or(PaymentError::UnknownBooking)?;
         match route {
             Route::First => stored.check_first(caller, now)?,
@@ -87,19 +94,24 @@ impl App {
         let payable = &stored.payable;
         let live = store::order_fetch_live(tx, booking_id, payable.kind, payable.amount).await?;
         let order = match live {
+            // Payments are made with another provider now.
+            Some(order) if order.provider != provider => {
+                store::order_set_status(tx, order.id, OrderStatus::Void).await?;
+                self.insert_intent(tx, &stored, provider).await?
+            }
             Some(order) if order.provider_id.is_some() => {
                 let snapshot = snapshot(&order)?;
                 self.prolong_session(tx, &stored, &snapshot.id).await?;
                 return Ok(Prepared::Ready(snapshot));
             }
             Some(order) => order,
-            None => self.insert_intent(tx, &stored).await?,
+            None => self.insert_intent(tx, &stored, provider).await?,
         };
         store::order_note_attempt(tx, order.id).await?;
         Ok(Prepared::Ask { order, held_until: payable.expires_at })
     }
 
-    async fn insert_intent(&self, tx: &Tx, stored: &StoredPayable) -> Result<Order, PaymentError> {
+    async fn insert_intent(&self, tx: &Tx, stored: &StoredPayable, provider: Provider) -> Result<Order, PaymentError> {
         let payable = &stored.payable;
         let nth = store::order_count(tx, payable.booking_id).await?;
         if nth >= ORDERS_PER_BOOKING_MAX {
@@ -110,6 +122,7 @@ impl App {
         let order = Order {
             id: self.env.id(),
             receipt: domain::receipt(payable.booking_id, payable.kind, nth, taken),
+            provider,
             provider_id: None,
             booking_id: payable.booking_id,
             user_id: payable.user_id,
@@ -131,11 +144,12 @@ impl App {
         held_until: Option<Timestamp>,
     ) -> Result<provider::Order, PaymentError> {
         // Asked before: it may have been made, though nobody told us.
-        let mut made = if order.attempts > 0 { self.provider.order_by_receipt(&order.receipt).await } else { Ok(None) };
+        let mut made = if order.attempts > 0 { self.order_by_receipt(order).await } else { Ok(None) };
         if let Ok(None) = made {
-            made = match self.provider.order_create(&order_create(order)).await {
+            let create = order_create(order);
+            made = match self.providers.ask(order.provider, |adapter| Ok(adapter.order_create(&create))).await {
                 // A receipt that is taken is one of ours: an attempt at the same time, or a late one.
-                Err(ProviderError::Refused(cause)) => match self.provider.order_by_receipt(&order.receipt).await {
+                Err(ProviderError::Refused(cause)) => match self.order_by_receipt(order).await {
                     Ok(None) => Err(ProviderError::Refused(cause)),
                     found => found,
                 },
@@ -155,6 +169,14 @@ impl App {
         })
     }
 
+    async fn order_by_receipt(&self, order: &Order) -> Result<Option<provider::Order>, ProviderError> {
+        let adapter = self.providers.account(order.provider).map(|account| &*account.adapter);
+        match adapter.and_then(|adapter| adapter.order_by_receipt(&order.receipt)) {
+            Some(call) => self.providers.ask(order.provider, |_| Ok(call)).await,
+            None => Ok(None),
+        }
+    }
+
     async fn record_order(
         &self,
         tx: &Tx,
@@ -162,6 +184,7 @@ impl App {
         made: &provider::Order,
     ) -> Result<Result<provider::Order, PaymentError>, PaymentError> {
         let now = self.env.now();
+        store::booking_turn(tx, order.booking_id).await?;
         let text = serde_json::to_string(made).map_err(cairn_shared::Error::internal)?;
         store::order_record(tx, order.id, &made.id, &text, domain::order_check_at(now, now)).await?;
         let recorded = store::order_fetch(tx, order.id).await?.ok_or(PaymentError::UnknownBooking)?;
@@ -194,7 +217,7 @@ impl App {
             amount_paise: payable.amount.0,
             session_expires_at: expires_at.map(Timestamp::millis),
         };
-        Ok(self.tell(tx, news).await?)
+        Ok(self.tell(tx, news, true).await?)
     }
 }
 
@@ -209,7 +232,6 @@ fn order_create(order: &Order) -> OrderCreate {
         currency: CURRENCY,
         receipt: order.receipt.clone(),
         notes: json!({ "bookingId": order.booking_id, "userId": order.user_id, "paymentType": payment_type }),
-        payment_capture: 1,
     }
 }
 

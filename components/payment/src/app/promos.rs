@@ -52,6 +52,7 @@ impl App {
             discount_type: new.discount_type,
             discount_value: 0,
             max_uses: None,
+            max_uses_per_user: None,
             used: 0,
             valid_from: now,
             valid_until: now,

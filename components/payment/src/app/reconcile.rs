@@ -2,10 +2,10 @@
 
 use cairn_shared::time::{DAY, SECOND};
 
-use super::App;
+use super::{App, Source};
 use crate::{
-    domain::{self, Order, PaymentError},
-    provider::{self, ProviderError},
+    domain::{self, Order, OrderStatus, PayableStatus, PaymentError},
+    provider::{self, PaymentStatus, ProviderError},
     store,
 };
 
@@ -28,8 +28,9 @@ pub struct Reconciled {
 
 impl App {
     /// Asks about orders that are open, or replaced, and not settled after ten minutes,
-    /// then ever more rarely for four days; executes and follows up refunds; checks the
-    /// book. Every step is idempotent: a crash, or two runs at once, repeat questions.
+    /// then ever more rarely for four days; takes or lets go what is authorised; executes
+    /// and follows up refunds. Every step is idempotent: a crash, or two runs at once,
+    /// repeat questions.
     ///
     /// # Errors
     /// The database's.
@@ -60,38 +61,87 @@ impl App {
                 }
             };
             store::order_set_check(&self.db, order.id, next).await?;
-            self.relay_to_booking(order.booking_id).await;
         }
         run.refunds = self.execute_refunds().await?;
         store::webhook_forget(&self.db, started.plus(-DELIVERIES_KEPT)).await?;
-        self.check_ledger().await?;
         self.env.wake_relay().await;
         Ok(run)
     }
 
     async fn reconcile_order(&self, order: &Order) -> Result<Result<(), ProviderError>, PaymentError> {
         let Some(provider_id) = &order.provider_id else { return Ok(Ok(())) };
-        let payments = match self.provider.order_payments(provider_id).await {
+        let payments = match self.providers.ask(order.provider, |adapter| adapter.order_payments(provider_id)).await {
             Ok(payments) => payments,
             Err(error) => return Ok(Err(error)),
         };
         for mut payment in payments {
             // The question was about this order; some answers leave it out.
             payment.order_id.get_or_insert_with(|| provider_id.clone());
-            let refunds = match payment.amount_refunded {
-                0 => Ok(Vec::new()),
-                _ => self.provider.payment_refunds(&payment.id).await,
+            let asked = match payment.status {
+                PaymentStatus::Authorized => self.decide_authorised(order, payment).await?,
+                _ => Ok(payment),
             };
-            let refunds = match refunds {
-                Ok(refunds) => refunds,
+            let payment = match asked {
+                Ok(payment) => payment,
                 Err(error) => return Ok(Err(error)),
             };
-            self.take_payment(&payment, &refunds).await?;
+            let refunds = match payment.amount_refunded {
+                0 => Ok(Vec::new()),
+                _ => self.providers.ask(order.provider, |adapter| adapter.payment_refunds(&payment.id)).await,
+            };
+            match refunds {
+                Ok(refunds) => self.take_payment(&payment, &refunds).await?,
+                Err(error) => return Ok(Err(error)),
+            }
         }
         Ok(Ok(()))
     }
 
-    async fn take_payment(
+    /// Money that is authorised and that nobody has taken: it is taken if the booking
+    /// still waits for exactly this, else let go. What is let go or could not be taken
+    /// stays as it was told.
+    async fn decide_authorised(
+        &self,
+        order: &Order,
+        payment: provider::Payment,
+    ) -> Result<Result<provider::Payment, ProviderError>, PaymentError> {
+        let wanted = store::payable_fetch(&self.db, order.booking_id).await?.is_some_and(|stored| {
+            let same = (stored.payable.kind, stored.payable.amount) == (order.kind, order.amount);
+            same && stored.status == PayableStatus::Open && !stored.is_expired(self.env.now())
+        });
+        if wanted && order.status == OrderStatus::Open && payment.amount >= order.amount.0 {
+            return Ok(self.capture_authorised(order, &payment).await);
+        }
+        cairn_shared::log::info(
+            "an authorised payment is not wanted any more and is let go",
+            &[("payment", &payment.id), ("order", &order.id)],
+        );
+        let adapter = self.providers.account(order.provider).map(|account| &*account.adapter);
+        let void = match adapter.map(|adapter| adapter.payment_void(&payment)) {
+            Some(Ok(Some(call))) => self.providers.ask(order.provider, |_| Ok(call)).await,
+            Some(Err(error)) => Err(error),
+            Some(Ok(None)) | None => Ok(()),
+        };
+        Ok(void.map(|()| payment))
+    }
+
+    /// Somebody may have taken it since we were told.
+    async fn capture_authorised(
+        &self,
+        order: &Order,
+        payment: &provider::Payment,
+    ) -> Result<provider::Payment, ProviderError> {
+        let mut taken = self.providers.ask(order.provider, |adapter| adapter.payment_capture(payment)).await;
+        if let Err(ProviderError::Refused(_)) = taken {
+            taken = self.providers.ask(order.provider, |adapter| adapter.payment_fetch(&payment.id)).await;
+        }
+        taken.map(|mut taken| {
+            taken.order_id.clone_from(&payment.order_id);
+            taken
+        })
+    }
+
+    pub(super) async fn take_payment(
         &self,
         payment: &provider::Payment,
         refunds: &[provider::Refund],
@@ -102,21 +152,11 @@ impl App {
                     self.take_refund(tx, refund).await?;
                 }
                 if payment.is_captured() {
-                    self.apply_capture(tx, payment, "reconciliation").await.map(drop)
+                    self.apply_capture(tx, payment, Source::Reconciliation).await.map(drop)
                 } else {
-                    self.note_attempt(tx, payment).await
+                    self.note_attempt(tx, payment, Source::Reconciliation).await
                 }
             })
             .await
-    }
-
-    async fn check_ledger(&self) -> Result<(), PaymentError> {
-        let found = store::ledger_check(&self.db).await?;
-        if found != store::LedgerCheck::default() {
-            let fields: [(&str, &dyn std::fmt::Display); 2] =
-                [("unbalanced", &found.unbalanced), ("difference", &found.difference)];
-            cairn_shared::log::error("the book of money does not add up", &fields);
-        }
-        Ok(())
     }
 }

@@ -1,11 +1,11 @@
-//! Money on its way back.
+//! Refunds at the provider: asked for, followed up, heard of.
 
 use cairn_shared::{Id, Paise, Tx};
 use serde_json::json;
 
-use super::{App, News};
+use super::App;
 use crate::{
-    domain::{self, Payment, PaymentError, Refund, RefundStatus},
+    domain::{self, PaymentError, Refund, RefundStatus},
     provider::{self, ProviderError, RefundCreate},
     store,
 };
@@ -17,27 +17,6 @@ const REFUNDS_PER_RUN_MAX: i64 = 50;
 const NOTE: &str = "refundId";
 
 impl App {
-    /// Queues everything of a booking that is captured and not given back. The rows are
-    /// the promise; [`App::execute_refunds`] keeps it. Called again, it finds nothing
-    /// left to queue, but for refunds that have failed: these are tried anew.
-    ///
-    /// # Errors
-    /// The database's; then nothing is queued.
-    pub async fn refund_all(&self, booking_id: Id, reason: &str) -> Result<(), PaymentError> {
-        self.db
-            .transaction(async |tx| {
-                let payments = store::payment_list(tx, booking_id).await?;
-                for (payment, amount) in domain::refund_plan(&payments) {
-                    self.insert_refund(tx, payment, amount, reason).await?;
-                }
-                Ok::<_, PaymentError>(())
-            })
-            .await?;
-        self.env.wake_relay().await;
-        self.wake_refunds().await;
-        Ok(())
-    }
-
     /// Executes what is due, and asks about what the provider has in hand.
     ///
     /// A row is claimed before the provider is asked and due again later, so a crash
@@ -49,26 +28,28 @@ impl App {
     /// The database's.
     pub async fn execute_refunds(&self) -> Result<usize, PaymentError> {
         let due = store::refund_list_due(&self.db, self.env.now(), REFUNDS_PER_RUN_MAX).await?;
-        let mut done = 0;
+        let (mut done, mut silent) = (0, Vec::new());
         for refund in due {
+            // While a provider does not answer, one question is enough.
+            if silent.contains(&refund.provider) {
+                continue;
+            }
             let next = domain::retry_at(refund.attempts, self.env.now());
             if !store::refund_claim(&self.db, &refund, next).await? {
                 continue;
             }
             let answer = match &refund.provider_id {
-                Some(provider_id) => self.provider.refund_fetch(provider_id).await,
+                Some(provider_id) => self.ask_about_refund(&refund, provider_id).await,
                 None => self.ask_for_refund(&refund).await,
             };
             done += 1;
             match answer {
-                Ok(made) => self.record_refund(&refund, &made).await?,
+                Ok(made) => self.take_answer(&refund, &made).await?,
                 Err(error) => {
-                    let silent = matches!(error, ProviderError::Unknown(_));
-                    self.refund_unanswered(refund, error).await?;
-                    // While the provider does not answer, one question is enough.
-                    if silent {
-                        break;
+                    if let ProviderError::Unknown(_) = error {
+                        silent.push(refund.provider);
                     }
+                    self.refund_unanswered(refund, error).await?;
                 }
             }
         }
@@ -76,22 +57,41 @@ impl App {
         Ok(done)
     }
 
+    async fn ask_about_refund(&self, refund: &Refund, provider_id: &str) -> Result<provider::Refund, ProviderError> {
+        self.providers.ask(refund.provider, |adapter| adapter.refund_fetch(provider_id)).await
+    }
+
     async fn ask_for_refund(&self, refund: &Refund) -> Result<provider::Refund, ProviderError> {
-        let refused = match self.provider.refund_create(&refund_create(refund)).await {
+        // Tried again: what failed may have worked after all.
+        if refund.retries > 0
+            && let Some(made) = self.made_refund(refund).await?
+        {
+            return Ok(made);
+        }
+        let create = refund_create(refund);
+        let refused = match self.providers.ask(refund.provider, |adapter| adapter.refund_create(&create)).await {
             Err(ProviderError::Refused(cause)) => cause,
             answer => return answer,
         };
         // An earlier attempt may have worked, and its key been forgotten.
-        let made = self.provider.payment_refunds(&refund.payment_id).await?;
-        made.into_iter().find(|made| is_ours(made, refund)).ok_or(ProviderError::Refused(refused))
+        self.made_refund(refund).await?.ok_or(ProviderError::Refused(refused))
     }
 
-    async fn record_refund(&self, refund: &Refund, made: &provider::Refund) -> Result<(), PaymentError> {
+    /// What the provider has made for this row, unless it failed.
+    async fn made_refund(&self, refund: &Refund) -> Result<Option<provider::Refund>, ProviderError> {
+        let made = self.providers.ask(refund.provider, |adapter| adapter.payment_refunds(&refund.payment_id)).await?;
+        Ok(made.into_iter().find(|made| is_ours(made, refund) && made.status != provider::RefundStatus::Failed))
+    }
+
+    async fn take_answer(&self, refund: &Refund, made: &provider::Refund) -> Result<(), PaymentError> {
         self.db
             .transaction(async |tx| {
-                let Some(mut stored) = store::refund_fetch(tx, refund.id).await? else { return Ok(()) };
-                stored.provider_id = Some(made.id.clone());
-                self.settle_refund(tx, stored, made.status.into(), false).await
+                let Some(stored) = self.refund_in_turn(tx, refund.id).await? else { return Ok(()) };
+                if stored.retries == refund.retries {
+                    return self.hear_refund(tx, stored, made).await;
+                }
+                // An answer to a question before the last retry is as good as a delivery.
+                self.take_refund(tx, made).await
             })
             .await
     }
@@ -112,93 +112,79 @@ impl App {
             }
             ProviderError::Refused(_) => {
                 cairn_shared::log::error("a refund was refused: staff have to look at it", &fields);
-                self.db
-                    .transaction(async |tx| match store::refund_fetch(tx, refund.id).await? {
-                        Some(stored) => self.settle_refund(tx, stored, RefundStatus::Failed, false).await,
-                        None => Ok(()),
-                    })
-                    .await
+                let fail = async |tx: &Tx| match self.refund_in_turn(tx, refund.id).await? {
+                    Some(stored) if stored.retries == refund.retries => {
+                        self.settle_refund(tx, stored, RefundStatus::Failed).await
+                    }
+                    _ => Ok(()),
+                };
+                self.db.transaction(fail).await
             }
         }
     }
 
     /// Takes what the provider tells of a refund, ours or one made in its dashboard.
     pub(super) async fn take_refund(&self, tx: &Tx, told: &provider::Refund) -> Result<(), PaymentError> {
-        let known = match store::refund_fetch_by_provider_id(tx, &told.id).await? {
-            Some(known) => Some(known),
-            None => self.own_refund(tx, told).await?,
-        };
-        if let Some(mut refund) = known {
-            refund.provider_id = Some(told.id.clone());
-            return self.settle_refund(tx, refund, told.status.into(), false).await;
+        let payment = store::payment_fetch(tx, &told.payment_id).await?;
+        let booking_id = payment.and_then(|payment| payment.booking_id);
+        if let Some(booking_id) = booking_id {
+            store::booking_turn(tx, booking_id).await?;
         }
-        if told.amount <= 0 {
+        if let Some(known) = self.known_refund(tx, told).await? {
+            return self.hear_refund(tx, known, told).await;
+        }
+        // Told again of one that failed and is being tried again.
+        let failed = store::refund_fetch_by_failure(tx, &told.id).await?.is_some();
+        if told.amount <= 0 || (failed && told.status != provider::RefundStatus::Processed) {
             return Ok(());
         }
-        let payment = store::payment_fetch(tx, &told.payment_id).await?;
         let refund = Refund {
             id: Id::derive(&["provider's refund", &told.id]),
             payment_id: told.payment_id.clone(),
-            booking_id: payment.and_then(|payment| payment.booking_id),
+            booking_id,
+            provider: told.provider,
             provider_id: Some(told.id.clone()),
             amount: Paise(told.amount),
-            status: RefundStatus::Processing,
+            status: told.status.into(),
             reason: "made at the provider".into(),
             attempts: 0,
+            request_key: None,
+            surplus: false,
+            retries: 0,
+            paid_out: None,
+            booked: None,
         };
         let now = self.env.now();
         store::refund_insert(tx, &refund, Some(domain::retry_at(0, now)), now).await?;
-        self.settle_refund(tx, refund, told.status.into(), true).await
+        self.note_refund(tx, refund).await
     }
 
-    /// Our row whose making was not answered, when the provider tells of it first.
-    async fn own_refund(&self, tx: &Tx, told: &provider::Refund) -> Result<Option<Refund>, PaymentError> {
+    /// Our row that the provider tells of: by its id, or by our note where its making was
+    /// not answered, or where it failed and has worked after all.
+    async fn known_refund(&self, tx: &Tx, told: &provider::Refund) -> Result<Option<Refund>, PaymentError> {
+        if let Some(known) = store::refund_fetch_by_provider_id(tx, &told.id).await? {
+            return Ok(Some(known));
+        }
         let id = told.notes.get(NOTE).and_then(|id| id.as_str()).and_then(|id| id.parse().ok());
         let Some(id) = id else { return Ok(None) };
+        let late = store::refund_fetch_by_failure(tx, &told.id).await?.is_some();
+        if late && told.status != provider::RefundStatus::Processed {
+            return Ok(None);
+        }
         let found = store::refund_fetch(tx, id).await?;
-        Ok(found.filter(|refund| refund.provider_id.is_none() && is_ours(told, refund)))
+        let is_open = |refund: &Refund| refund.provider_id.is_none() && refund.paid_out.is_none();
+        Ok(found.filter(|refund| is_open(refund) && is_ours(told, refund)))
     }
 
-    /// Brings a refund to what was heard of it, and the book with it. `anew`: tell the
-    /// others even if the status is what it was.
-    pub(super) async fn settle_refund(
-        &self,
-        tx: &Tx,
-        mut refund: Refund,
-        heard: RefundStatus,
-        anew: bool,
-    ) -> Result<(), PaymentError> {
-        let (before, now) = (refund.status, self.env.now());
-        refund.status = before.after(heard);
-        store::refund_settle(tx, &refund, now).await?;
-        // Heard of before its payment: capture posts and tells of it.
-        let Some(payment) = store::payment_fetch(tx, &refund.payment_id).await? else { return Ok(()) };
-        if refund.status == RefundStatus::Success {
-            let entries = domain::refund_entries(&payment, refund.amount);
-            store::ledger_post(tx, &format!("refund:{}", refund.id), &payment.id, &entries, now).await?;
-        }
-        if refund.status == before && !anew {
-            return Ok(());
-        }
-        if refund.status == RefundStatus::Failed {
-            let fields: [(&str, &dyn std::fmt::Display); 2] = [("refund", &refund.id), ("payment", &payment.id)];
-            cairn_shared::log::error("a refund failed: staff have to look at it", &fields);
-        }
-        self.tell_refund(tx, &payment, &refund).await
+    async fn hear_refund(&self, tx: &Tx, mut refund: Refund, told: &provider::Refund) -> Result<(), PaymentError> {
+        refund.provider_id = Some(told.id.clone());
+        self.settle_refund(tx, refund, told.status.into()).await
     }
 
-    /// Of money that belongs to no booking nobody is told.
-    pub(super) async fn tell_refund(&self, tx: &Tx, payment: &Payment, refund: &Refund) -> Result<(), PaymentError> {
-        let (None, Some(booking_id)) = (payment.problem, payment.booking_id) else { return Ok(()) };
-        let news = News::Refunded {
-            booking_id,
-            payment_id: &payment.id,
-            refund_id: refund.id,
-            amount_paise: refund.amount.0,
-            status: refund.status,
-            at: self.env.now().millis(),
-        };
-        Ok(self.tell(tx, news).await?)
+    /// Brings a refund to what was heard of it, and the book with it.
+    async fn settle_refund(&self, tx: &Tx, mut refund: Refund, heard: RefundStatus) -> Result<(), PaymentError> {
+        refund.status = refund.status.after(heard);
+        self.note_refund(tx, refund).await
     }
 }
 
@@ -209,11 +195,16 @@ fn is_ours(made: &provider::Refund, refund: &Refund) -> bool {
         && made.amount == refund.amount.0
 }
 
+/// A retry is another refund to the provider, so it has another key.
 fn refund_create(refund: &Refund) -> RefundCreate {
+    let key = match refund.retries {
+        0 => format!("refund_{}", refund.id),
+        retries => format!("refund_{}_{retries}", refund.id),
+    };
     RefundCreate {
         payment_id: refund.payment_id.clone(),
         amount: refund.amount,
-        idempotency_key: format!("refund_{}", refund.id),
+        idempotency_key: key,
         notes: json!({ NOTE: refund.id, "reason": refund.reason }),
     }
 }

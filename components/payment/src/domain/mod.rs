@@ -1,18 +1,24 @@
 //! What is owed, paid and given back, and the rules of it.
 
+mod ledger;
 mod money;
 mod promo;
+mod refund;
+mod report;
 
 use cairn_shared::{
     DbError, Id, Paise, Timestamp,
     time::{DAY, HOUR, MINUTE},
 };
 
-pub use money::{
-    Account, Entry, Payment, Problem, Refund, RefundStatus, capture_decide, capture_entries, refund_entries,
-    refund_plan, retry_at,
-};
+pub use ledger::{Account, OfflineMethod, Transfer, capture_transfers, held_in, refund_transfer};
+pub use money::{Capture, Payment, Problem, Provider, capture_decide};
 pub use promo::{Change, DiscountType, Promo, PromoProblem, Use, day};
+pub use refund::{
+    REASON_CHARS_MAX, Refund, RefundError, RefundKind, RefundRequest, RefundStatus, RequestedRefund, TEXT_CHARS_MAX,
+    check_text, refund_split, request_status, retry_at,
+};
+pub use report::{GivenBack, Mismatch, MismatchKind, Report, Theirs, compare};
 
 /// The only currency there is.
 pub const CURRENCY: &str = "INR";
@@ -31,6 +37,9 @@ pub const ORDERS_PER_BOOKING_MAX: i64 = 50;
 
 /// The first look at an order that nobody told of.
 pub const ORDER_FIRST_CHECK: i64 = 10 * MINUTE;
+
+/// An authorised payment is taken by the provider itself, as a rule; we look after this.
+pub const AUTHORISED_CHECK: i64 = 2 * MINUTE;
 
 /// A payment can be authorised late for three days; a day more for its capture.
 const ORDER_WATCH: i64 = 4 * DAY;
@@ -131,6 +140,7 @@ pub struct StoredPayable {
 pub struct Order {
     pub id: Id,
     pub receipt: String,
+    pub provider: Provider,
     /// The provider's id, once it is known.
     pub provider_id: Option<String>,
     pub booking_id: Id,

@@ -1,39 +1,32 @@
-//! Captured money, refunds, and the book of both.
+//! Captured money, and whether it pays for what it was to pay for.
 
-use cairn_shared::{
-    Id, Paise, Timestamp,
-    time::{HOUR, MINUTE},
-};
+use cairn_shared::{Id, Paise, Timestamp};
 
 use super::{CURRENCY, Kind, Order, OrderStatus, text_enum};
+
+text_enum! {
+    /// Who made an order and holds its money.
+    Provider {
+        Razorpay = "razorpay",
+        Stripe = "stripe",
+        /// Nobody: staff received it.
+        Offline = "offline",
+    }
+}
 
 text_enum! {
     /// Why captured money belongs to no booking.
     Problem {
         UnknownOrder = "unknown_order",
+        /// Less than the order's amount.
         WrongAmount = "wrong_amount",
         WrongCurrency = "wrong_currency",
         /// The booking asked for another amount meanwhile.
         VoidOrder = "void_order",
         /// Another payment has paid the order.
         PaidTwice = "paid_twice",
-    }
-}
-
-text_enum! {
-    RefundStatus {
-        Processing = "processing",
-        Success = "success",
-        Failed = "failed",
-    }
-}
-
-text_enum! {
-    /// Accounts of the ledger; see the migration.
-    Account {
-        Provider = "provider",
-        Unearned = "unearned",
-        Customer = "customer",
+        /// It was given back in full before we heard of it.
+        Returned = "returned",
     }
 }
 
@@ -41,152 +34,105 @@ text_enum! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
     pub id: String,
+    /// Empty for a payment that was made offline.
     pub order_id: String,
     /// None where the order is unknown.
     pub booking_id: Option<Id>,
+    pub provider: Provider,
     pub kind: Option<Kind>,
+    /// All that was captured.
     pub amount: Paise,
+    /// What was captured beyond the order's amount; it goes back.
+    pub surplus: Paise,
     pub currency: String,
     pub method: String,
     pub problem: Option<Problem>,
     pub captured_at: Timestamp,
-    /// Given back, or on its way back.
+    /// Given back, or on its way back; without the surplus.
     pub refunded: Paise,
+    /// Of the surplus: given back, or on its way back.
+    pub surplus_refunded: Paise,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refund {
-    pub id: Id,
-    pub payment_id: String,
-    pub booking_id: Option<Id>,
-    pub provider_id: Option<String>,
-    pub amount: Paise,
-    pub status: RefundStatus,
-    pub reason: String,
-    /// How often the provider was asked.
-    pub attempts: i64,
-}
-
-/// A line of a ledger transaction: a debit is positive, a credit negative.
+/// What captured money is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
-    pub account: Account,
-    pub amount: Paise,
+pub enum Capture {
+    /// It pays the order; so much of it was too much.
+    Pays { surplus: Paise },
+    /// It belongs to no booking.
+    Orphan(Problem),
 }
 
 /// Whether captured money pays the order, or why not.
-pub fn capture_decide(order: Option<&Order>, amount: Paise, currency: &str) -> Option<Problem> {
-    let Some(order) = order else { return Some(Problem::UnknownOrder) };
+pub fn capture_decide(order: Option<&Order>, amount: Paise, currency: &str, returned: bool) -> Capture {
+    let Some(order) = order else { return Capture::Orphan(Problem::UnknownOrder) };
     match order.status {
-        _ if currency != CURRENCY => Some(Problem::WrongCurrency),
-        _ if amount != order.amount => Some(Problem::WrongAmount),
-        OrderStatus::Void => Some(Problem::VoidOrder),
-        OrderStatus::Paid => Some(Problem::PaidTwice),
-        OrderStatus::Intent | OrderStatus::Open => None,
+        _ if currency != CURRENCY => Capture::Orphan(Problem::WrongCurrency),
+        _ if returned => Capture::Orphan(Problem::Returned),
+        _ if amount < order.amount => Capture::Orphan(Problem::WrongAmount),
+        OrderStatus::Void => Capture::Orphan(Problem::VoidOrder),
+        OrderStatus::Paid => Capture::Orphan(Problem::PaidTwice),
+        OrderStatus::Intent | OrderStatus::Open => Capture::Pays { surplus: amount - order.amount },
     }
 }
 
-fn owed_in(problem: Option<Problem>) -> Account {
-    if problem.is_some() { Account::Customer } else { Account::Unearned }
-}
-
-/// Money came in: the provider holds it, and somebody is owed a trip or the money.
-pub fn capture_entries(payment: &Payment) -> [Entry; 2] {
-    transfer(Account::Provider, owed_in(payment.problem), payment.amount)
-}
-
-/// Money went back.
-pub fn refund_entries(payment: &Payment, amount: Paise) -> [Entry; 2] {
-    transfer(owed_in(payment.problem), Account::Provider, amount)
-}
-
-fn transfer(debit: Account, credit: Account, amount: Paise) -> [Entry; 2] {
-    [Entry { account: debit, amount }, Entry { account: credit, amount: Paise::ZERO - amount }]
+impl Problem {
+    /// The nearest word that the first version of the table knows.
+    pub fn as_first_known(self) -> Self {
+        if self == Self::Returned { Self::VoidOrder } else { self }
+    }
 }
 
 impl Payment {
-    /// What can still be given back.
+    /// What counts for its booking.
+    pub fn counted(&self) -> Paise {
+        self.amount - self.surplus
+    }
+
+    /// What can still be given back of it, without the surplus.
     pub fn refundable(&self) -> Paise {
-        (self.amount - self.refunded).max(Paise::ZERO)
+        (self.counted() - self.refunded).max(Paise::ZERO)
     }
-}
 
-/// What to give back of each payment so that everything goes back: the balance
-/// first, then the newest.
-pub fn refund_plan(payments: &[Payment]) -> Vec<(&Payment, Paise)> {
-    let mut plan: Vec<_> =
-        payments.iter().map(|p| (p, p.refundable())).filter(|(_, rest)| *rest > Paise::ZERO).collect();
-    plan.sort_by_key(|(payment, _)| (payment.kind != Some(Kind::Balance), std::cmp::Reverse(payment.captured_at)));
-    plan
-}
-
-impl RefundStatus {
-    /// The status after the provider said `heard`. Success is final, a failure gives
-    /// way to success alone, so the order in which things are heard does not matter.
-    pub fn after(self, heard: Self) -> Self {
-        match (self, heard) {
-            (Self::Success, _) | (_, Self::Success) => Self::Success,
-            (Self::Failed, _) | (_, Self::Failed) => Self::Failed,
-            (Self::Processing, Self::Processing) => Self::Processing,
-        }
+    /// What of the surplus is still to be given back.
+    pub fn surplus_left(&self) -> Paise {
+        (self.surplus - self.surplus_refunded).max(Paise::ZERO)
     }
-}
-
-/// When to ask the provider again after so many attempts.
-pub fn retry_at(attempts: i64, now: Timestamp) -> Timestamp {
-    let wait = MINUTE.saturating_mul(1 << attempts.clamp(0, 12));
-    now.plus(wait.min(6 * HOUR))
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
-    fn payment(id: &str, kind: Kind, amount: i64, refunded: i64, at: i64) -> Payment {
-        Payment {
-            id: id.into(),
-            order_id: "order".into(),
-            booking_id: None,
-            kind: Some(kind),
-            amount: Paise(amount),
-            currency: CURRENCY.into(),
-            method: "upi".into(),
-            problem: None,
-            captured_at: Timestamp::from_millis(at),
-            refunded: Paise(refunded),
-        }
-    }
-
     #[test]
-    fn everything_goes_back_balance_first() {
-        let payments = [
-            payment("initial", Kind::Initial, 100, 30, 1),
-            payment("balance", Kind::Balance, 200, 0, 2),
-            payment("gone", Kind::Full, 50, 50, 3),
-        ];
-        let plan: Vec<_> = refund_plan(&payments).into_iter().map(|(p, amount)| (p.id.as_str(), amount.0)).collect();
-        assert_eq!(plan, [("balance", 200), ("initial", 70)]);
-    }
-
-    proptest! {
-        #[test]
-        fn a_ledger_transaction_sums_to_zero(amount in 1_i64..1_000_000_000_000, orphan in any::<bool>()) {
-            let mut payment = payment("p", Kind::Full, amount, 0, 0);
-            payment.problem = orphan.then_some(Problem::PaidTwice);
-            let sum = |entries: [Entry; 2]| entries.iter().map(|entry| entry.amount).sum::<Paise>();
-            prop_assert_eq!(sum(capture_entries(&payment)), Paise::ZERO);
-            prop_assert_eq!(sum(refund_entries(&payment, Paise(amount))), Paise::ZERO);
+    fn money_pays_an_open_order_of_at_most_its_amount() {
+        let id = Id::derive(&["x"]);
+        let order = |status| Order {
+            id,
+            receipt: "r".into(),
+            provider: Provider::Razorpay,
+            provider_id: Some("order_1".into()),
+            booking_id: id,
+            user_id: id,
+            kind: Kind::Full,
+            amount: Paise(1_000),
+            status,
+            attempts: 1,
+            snapshot: None,
+            created_at: Timestamp::from_millis(0),
+        };
+        let decide = |status, amount| capture_decide(Some(&order(status)), Paise(amount), CURRENCY, false);
+        for open in [OrderStatus::Open, OrderStatus::Intent] {
+            assert_eq!(decide(open, 1_000), Capture::Pays { surplus: Paise::ZERO });
+            assert_eq!(decide(open, 1_250), Capture::Pays { surplus: Paise(250) });
+            assert_eq!(decide(open, 999), Capture::Orphan(Problem::WrongAmount));
         }
-
-        #[test]
-        fn what_is_heard_of_a_refund_may_come_in_any_order(mut heard in proptest::collection::vec(0_u8..3, 1..6)) {
-            let status = |n: &u8| [RefundStatus::Processing, RefundStatus::Success, RefundStatus::Failed][usize::from(*n)];
-            let end = |heard: &[u8]| heard.iter().map(status).fold(RefundStatus::Processing, RefundStatus::after);
-            let one = end(&heard);
-            heard.reverse();
-            prop_assert_eq!(one, end(&heard));
-        }
+        assert_eq!(decide(OrderStatus::Void, 1_000), Capture::Orphan(Problem::VoidOrder));
+        assert_eq!(decide(OrderStatus::Paid, 1_000), Capture::Orphan(Problem::PaidTwice));
+        let open = order(OrderStatus::Open);
+        let capture = |currency, returned| capture_decide(Some(&open), Paise(1_000), currency, returned);
+        assert_eq!(capture("USD", false), Capture::Orphan(Problem::WrongCurrency));
+        assert_eq!(capture(CURRENCY, true), Capture::Orphan(Problem::Returned));
+        assert_eq!(capture_decide(None, Paise(1_000), CURRENCY, false), Capture::Orphan(Problem::UnknownOrder));
     }
 }

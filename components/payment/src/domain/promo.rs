@@ -22,6 +22,8 @@ pub struct Promo {
     pub discount_value: i64,
     /// None: as often as anybody likes.
     pub max_uses: Option<u32>,
+    /// None: as often as the promo lasts.
+    pub max_uses_per_user: Option<u32>,
     /// Paid uses.
     pub used: i64,
     /// First day: its midnight in UTC.
@@ -43,6 +45,8 @@ pub enum PromoProblem {
     InvalidCode,
     Expired,
     UsedUp,
+    /// This person has used it as often as one may.
+    UsedByUser,
     BelowMinimum(Paise),
     NotApplicable,
 }
@@ -55,6 +59,8 @@ pub struct Use {
     pub order_value: Option<Paise>,
     /// Uses by others, paid and reserved.
     pub taken: i64,
+    /// Uses by the same person for other bookings.
+    pub taken_by_user: i64,
 }
 
 /// Midnight UTC of the day that the first ten characters of an instant name.
@@ -75,6 +81,9 @@ impl Promo {
         }
         if self.max_uses.is_some_and(|max| usage.taken >= i64::from(max)) {
             return Err(PromoProblem::UsedUp);
+        }
+        if self.max_uses_per_user.is_some_and(|max| usage.taken_by_user >= i64::from(max)) {
+            return Err(PromoProblem::UsedByUser);
         }
         if usage.order_value.is_some_and(|value| value < self.min_order_value) {
             return Err(PromoProblem::BelowMinimum(self.min_order_value));
@@ -103,6 +112,7 @@ impl Promo {
         self.discount_type = change.discount_type.unwrap_or(self.discount_type);
         self.discount_value = change.discount_value.unwrap_or(self.discount_value);
         self.max_uses = change.max_uses.unwrap_or(self.max_uses);
+        self.max_uses_per_user = change.max_uses_per_user.unwrap_or(self.max_uses_per_user);
         self.valid_from = change.valid_from.map_or(self.valid_from, day);
         self.valid_until = change.valid_until.map_or(self.valid_until, day);
         self.min_order_value = change.min_order_value.unwrap_or(self.min_order_value);
@@ -132,6 +142,7 @@ pub struct Change {
     pub discount_type: Option<DiscountType>,
     pub discount_value: Option<i64>,
     pub max_uses: Option<Option<u32>>,
+    pub max_uses_per_user: Option<Option<u32>>,
     pub valid_from: Option<Timestamp>,
     pub valid_until: Option<Timestamp>,
     pub min_order_value: Option<Paise>,
@@ -153,6 +164,7 @@ pub(crate) mod tests {
             discount_type: DiscountType::Percentage,
             discount_value: 1_000,
             max_uses: None,
+            max_uses_per_user: None,
             used: 0,
             valid_from: "2026-03-01".parse().unwrap(),
             valid_until: "2026-03-31".parse().unwrap(),
@@ -186,10 +198,11 @@ pub(crate) mod tests {
     fn the_first_problem_is_the_one_that_is_told() {
         let now = "2026-03-10";
         let trek = Id::derive(&["trek"]);
-        let usage = Use { trek_id: Some(trek), order_value: Some(Paise(1)), taken: 5 };
+        let usage = Use { trek_id: Some(trek), order_value: Some(Paise(1)), taken: 5, taken_by_user: 2 };
         let mut bad = Promo {
             is_active: false,
             max_uses: Some(5),
+            max_uses_per_user: Some(2),
             valid_until: "2026-03-02".parse().unwrap(),
             min_order_value: Paise(2),
             applicable_treks: vec![Id::derive(&["another"])],
@@ -201,6 +214,8 @@ pub(crate) mod tests {
         bad.valid_until = "2026-03-31".parse().unwrap();
         assert_eq!(check(&bad, usage.clone(), now), Err(PromoProblem::UsedUp));
         bad.max_uses = Some(6);
+        assert_eq!(check(&bad, usage.clone(), now), Err(PromoProblem::UsedByUser));
+        bad.max_uses_per_user = Some(3);
         assert_eq!(check(&bad, usage.clone(), now), Err(PromoProblem::BelowMinimum(Paise(2))));
         bad.min_order_value = Paise(1);
         assert_eq!(check(&bad, usage.clone(), now), Err(PromoProblem::NotApplicable));

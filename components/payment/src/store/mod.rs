@@ -1,9 +1,15 @@
-//! All SQL of the payment service. The ledger is only ever added to.
+//! All SQL of the payment service. The book is only ever added to.
 
-mod money;
+mod ledger;
 mod orders;
+mod payments;
 mod promos;
+mod refunds;
+mod reports;
 
-pub use money::*;
+pub use ledger::*;
 pub use orders::*;
+pub use payments::*;
 pub use promos::*;
+pub use refunds::*;
+pub use reports::*;

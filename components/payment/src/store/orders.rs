@@ -2,7 +2,7 @@
 
 use cairn_shared::{DbError, Id, Paise, Row, Sql, Timestamp, Tx, params};
 
-use crate::domain::{Kind, Order, OrderStatus, Payable, PayableStatus, StoredPayable};
+use crate::domain::{Kind, Order, OrderStatus, Payable, StoredPayable};
 
 fn payable(row: &Row) -> Result<StoredPayable, DbError> {
     Ok(StoredPayable {
@@ -55,9 +55,16 @@ pub async fn payable_save(tx: &Tx, stored: &StoredPayable, now: Timestamp) -> Re
     .await
 }
 
-pub async fn payable_set_status(tx: &Tx, booking_id: Id, status: PayableStatus, now: Timestamp) -> Result<(), DbError> {
-    let update = "UPDATE payables SET status = $1, updated_at = $2 WHERE booking_id = $3 AND status = 'open'";
-    tx.execute(update, params![status, now, booking_id]).await
+/// Closes what a booking owes, unless it has been paid.
+pub async fn payable_close(tx: &Tx, booking_id: Id, now: Timestamp) -> Result<(), DbError> {
+    let update = "UPDATE payables SET status = 'closed', updated_at = $1 WHERE booking_id = $2 AND status = 'open'";
+    tx.execute(update, params![now, booking_id]).await
+}
+
+/// Notes that what a booking owed has been paid, also where it was closed meanwhile.
+pub async fn payable_pay(tx: &Tx, booking_id: Id, now: Timestamp) -> Result<(), DbError> {
+    let update = "UPDATE payables SET status = 'paid', updated_at = $1 WHERE booking_id = $2";
+    tx.execute(update, params![now, booking_id]).await
 }
 
 pub async fn payable_set_expiry(tx: &Tx, booking_id: Id, expires_at: Timestamp, now: Timestamp) -> Result<(), DbError> {
@@ -65,12 +72,13 @@ pub async fn payable_set_expiry(tx: &Tx, booking_id: Id, expires_at: Timestamp, 
     tx.execute(update, params![expires_at, now, booking_id]).await
 }
 
-const ORDER: &str = "SELECT id, receipt, provider_id, booking_id, user_id, kind, amount, status, attempts, snapshot, created_at FROM orders";
+const ORDER: &str = "SELECT id, receipt, provider, provider_id, booking_id, user_id, kind, amount, status, attempts, snapshot, created_at FROM orders";
 
 fn order(row: &Row) -> Result<Order, DbError> {
     Ok(Order {
         id: row.get("id")?,
         receipt: row.get("receipt")?,
+        provider: row.get("provider")?,
         provider_id: row.get("provider_id")?,
         booking_id: row.get("booking_id")?,
         user_id: row.get("user_id")?,
@@ -115,13 +123,14 @@ pub async fn receipt_is_taken(sql: &impl Sql, receipt: &str) -> Result<bool, DbE
 }
 
 pub async fn order_insert(tx: &Tx, order: &Order) -> Result<(), DbError> {
-    let insert = "INSERT INTO orders (id, receipt, booking_id, user_id, kind, amount, status, attempts, created_at) \
-                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    let insert = "INSERT INTO orders (id, receipt, provider, booking_id, user_id, kind, amount, status, attempts, created_at) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     tx.execute(
         insert,
         params![
             order.id,
             &order.receipt,
+            order.provider,
             order.booking_id,
             order.user_id,
             order.kind,
@@ -162,6 +171,12 @@ pub async fn order_set_status(tx: &Tx, id: Id, status: OrderStatus) -> Result<()
     tx.execute(update, params![status, status, id]).await
 }
 
+/// Voids all of a booking's unpaid orders.
+pub async fn orders_void(tx: &Tx, booking_id: Id) -> Result<(), DbError> {
+    let update = "UPDATE orders SET status = 'void' WHERE booking_id = $1 AND status IN ('intent', 'open')";
+    tx.execute(update, params![booking_id]).await
+}
+
 /// Voids a booking's unpaid orders for anything but this.
 pub async fn orders_void_others(tx: &Tx, booking_id: Id, kind: Kind, amount: Paise) -> Result<(), DbError> {
     let update = "UPDATE orders SET status = 'void' WHERE booking_id = $1 AND status IN ('intent', 'open') AND NOT (kind = $2 AND amount = $3)";
@@ -178,4 +193,10 @@ pub async fn order_list_due(sql: &impl Sql, now: Timestamp, limit: i64) -> Resul
 pub async fn order_set_check(sql: &impl Sql, id: Id, next_check_at: Option<Timestamp>) -> Result<(), DbError> {
     let update = "UPDATE orders SET next_check_at = $1 WHERE id = $2 AND status <> 'paid'";
     sql.execute(update, params![next_check_at, id]).await
+}
+
+/// Has the provider asked about an unpaid order no later than this.
+pub async fn order_check_soon(tx: &Tx, id: Id, at: Timestamp) -> Result<(), DbError> {
+    let update = "UPDATE orders SET next_check_at = $1 WHERE id = $2 AND status <> 'paid' AND (next_check_at IS NULL OR next_check_at > $3)";
+    tx.execute(update, params![at, id, at]).await
 }

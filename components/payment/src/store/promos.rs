@@ -4,7 +4,7 @@ use cairn_shared::{DbError, Id, Row, Sql, Timestamp, Tx, params};
 
 use crate::domain::Promo;
 
-const PROMO: &str = "SELECT p.id, p.code, p.discount_type, p.discount_value, p.max_uses, p.valid_from, p.valid_until, \
+const PROMO: &str = "SELECT p.id, p.code, p.discount_type, p.discount_value, p.max_uses, p.max_uses_per_user, p.valid_from, p.valid_until, \
      p.min_order_value, p.applicable_treks, p.is_active, p.created_by, p.created_by_name, p.created_at, \
      p.used_before + (SELECT COUNT(*) FROM promo_uses u WHERE u.promo_id = p.id AND u.paid = 1) AS used FROM promos p";
 
@@ -15,6 +15,7 @@ fn promo(row: &Row) -> Result<Promo, DbError> {
         discount_type: row.get("discount_type")?,
         discount_value: row.get("discount_value")?,
         max_uses: row.get("max_uses")?,
+        max_uses_per_user: row.get("max_uses_per_user")?,
         used: row.get("used")?,
         valid_from: row.get("valid_from")?,
         valid_until: row.get("valid_until")?,
@@ -53,9 +54,9 @@ pub async fn promo_fetch_by_code(sql: &impl Sql, code: &str) -> Result<Option<Pr
 /// # Errors
 /// [`DbError::Unique`] on `promos.code`.
 pub async fn promo_insert(tx: &Tx, promo: &Promo) -> Result<(), DbError> {
-    let insert = "INSERT INTO promos (id, code, discount_type, discount_value, max_uses, used_before, valid_from, valid_until, \
-                  min_order_value, applicable_treks, is_active, created_by, created_by_name, created_at) \
-                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    let insert = "INSERT INTO promos (id, code, discount_type, discount_value, max_uses, max_uses_per_user, used_before, valid_from, \
+                  valid_until, min_order_value, applicable_treks, is_active, created_by, created_by_name, created_at) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
     tx.execute(
         insert,
         params![
@@ -64,6 +65,7 @@ pub async fn promo_insert(tx: &Tx, promo: &Promo) -> Result<(), DbError> {
             promo.discount_type,
             promo.discount_value,
             promo.max_uses,
+            promo.max_uses_per_user,
             promo.used,
             promo.valid_from,
             promo.valid_until,
@@ -79,14 +81,15 @@ pub async fn promo_insert(tx: &Tx, promo: &Promo) -> Result<(), DbError> {
 }
 
 pub async fn promo_update(tx: &Tx, promo: &Promo) -> Result<(), DbError> {
-    let update = "UPDATE promos SET discount_type = $1, discount_value = $2, max_uses = $3, valid_from = $4, valid_until = $5, \
-                  min_order_value = $6, applicable_treks = $7, is_active = $8 WHERE id = $9";
+    let update = "UPDATE promos SET discount_type = $1, discount_value = $2, max_uses = $3, max_uses_per_user = $4, valid_from = $5, \
+                  valid_until = $6, min_order_value = $7, applicable_treks = $8, is_active = $9 WHERE id = $10";
     tx.execute(
         update,
         params![
             promo.discount_type,
             promo.discount_value,
             promo.max_uses,
+            promo.max_uses_per_user,
             promo.valid_from,
             promo.valid_until,
             promo.min_order_value,
@@ -106,6 +109,26 @@ pub async fn promo_delete(tx: &Tx, id: Id, now: Timestamp) -> Result<bool, DbErr
 
 pub async fn promo_count(sql: &impl Sql) -> Result<i64, DbError> {
     sql.query_one("SELECT COUNT(*) AS n FROM promos", params![]).await?.get("n")
+}
+
+/// Waits until it is this transaction's turn with a promo: how often it is used, nobody
+/// else changes before it ends.
+pub async fn promo_turn(tx: &Tx, id: Id) -> Result<(), DbError> {
+    tx.execute("UPDATE promos SET used_before = used_before WHERE id = $1", params![id]).await
+}
+
+/// Paid and reserved uses of a promo by one person, but for this booking's.
+pub async fn promo_taken_by_user(sql: &impl Sql, id: Id, user_id: Id, except_booking: Id) -> Result<i64, DbError> {
+    let select = "SELECT COUNT(*) AS n FROM promo_uses u JOIN payables o ON o.booking_id = u.booking_id \
+                  WHERE u.promo_id = $1 AND o.user_id = $2 AND u.booking_id <> $3";
+    sql.query_one(select, params![id, user_id, except_booking]).await?.get("n")
+}
+
+/// Uses of a promo that one person has paid.
+pub async fn promo_paid_by_user(sql: &impl Sql, id: Id, user_id: Id) -> Result<i64, DbError> {
+    let select = "SELECT COUNT(*) AS n FROM promo_uses u JOIN payables o ON o.booking_id = u.booking_id \
+                  WHERE u.promo_id = $1 AND o.user_id = $2 AND u.paid = 1";
+    sql.query_one(select, params![id, user_id]).await?.get("n")
 }
 
 /// Paid and reserved uses of a promo, but for this booking's.

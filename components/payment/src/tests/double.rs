@@ -10,7 +10,10 @@ use cairn_shared::http::{Request, Response};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::provider::{Order, Payment, PaymentStatus, Refund, RefundStatus, Transport};
+use crate::{
+    domain::Provider,
+    provider::{Order, Payment, PaymentStatus, Refund, RefundStatus, Transport},
+};
 
 /// What goes wrong with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +98,7 @@ impl Double {
         let failed = status == PaymentStatus::Failed;
         let payment = Payment {
             id: payment_id.into(),
+            provider: Provider::Razorpay,
             order_id: Some(order_id.into()),
             amount,
             currency: "INR".into(),
@@ -107,6 +111,26 @@ impl Double {
         let payments = &mut self.0.borrow_mut().payments;
         payments.retain(|known| known.id != payment_id);
         payments.push(payment);
+    }
+
+    /// A refund that staff make in the provider's dashboard, as far as there is money for it.
+    pub fn refund_by_hand(&self, payment_id: &str, amount: i64) -> Option<Refund> {
+        let mut state = self.0.borrow_mut();
+        let payment = state.payments.iter_mut().find(|payment| payment.id == payment_id)?;
+        if payment.amount_refunded + amount > payment.amount {
+            return None;
+        }
+        payment.amount_refunded += amount;
+        let refund = Refund {
+            id: format!("rfnd_{}", state.refunds.len() + 1),
+            provider: Provider::Razorpay,
+            payment_id: payment_id.into(),
+            amount,
+            status: RefundStatus::Processed,
+            notes: json!({}),
+        };
+        state.refunds.insert(refund.id.clone(), refund.clone());
+        Some(refund)
     }
 
     pub fn payment(&self, id: &str) -> Payment {
@@ -132,11 +156,14 @@ impl State {
                     self.payments.iter().filter(|payment| payment.order_id.as_deref() == Some(*id)).collect();
                 (200, json!({ "items": found }))
             }
+            ("GET", ["payments"]) => (200, json!({ "items": self.payments })),
+            ("GET", ["refunds"]) => (200, json!({ "items": self.refunds.values().collect::<Vec<_>>() })),
             ("GET", ["payments", id]) => found(self.payments.iter().find(|payment| payment.id == *id)),
             ("GET", ["payments", id, "refunds"]) => {
                 let found: Vec<_> = self.refunds.values().filter(|refund| refund.payment_id == *id).collect();
                 (200, json!({ "items": found }))
             }
+            ("POST", ["payments", id, "capture"]) => self.capture(id, &body),
             ("POST", ["payments", id, "refund"]) => self.make_refund(id, request, &body),
             ("GET", ["refunds", id]) => found(self.refunds.values().find(|refund| refund.id == *id)),
             other => panic!("the provider has no {other:?}"),
@@ -163,9 +190,21 @@ impl State {
             attempts: 0,
             notes: body["notes"].clone(),
             created_at: 1_760_600_005,
+            client_secret: None,
         };
         self.orders.push(order.clone());
         (200, json!(order))
+    }
+
+    fn capture(&mut self, payment_id: &str, body: &Value) -> (u16, Value) {
+        let Some(payment) = self.payments.iter_mut().find(|payment| payment.id == payment_id) else {
+            return refused("no payment");
+        };
+        if payment.status != PaymentStatus::Authorized || body["amount"] != payment.amount {
+            return refused("not authorised for this amount");
+        }
+        payment.status = PaymentStatus::Captured;
+        (200, json!(payment))
     }
 
     fn make_refund(&mut self, payment_id: &str, request: &Request, body: &Value) -> (u16, Value) {
@@ -183,9 +222,12 @@ impl State {
         if payment.amount_refunded + amount > payment.amount {
             return refused("more than the rest");
         }
-        payment.amount_refunded += amount;
+        if status != RefundStatus::Failed {
+            payment.amount_refunded += amount;
+        }
         let refund = Refund {
             id: format!("rfnd_{}", self.refunds.len() + 1),
+            provider: Provider::Razorpay,
             payment_id: payment_id.into(),
             amount,
             status,

@@ -1,12 +1,18 @@
 //! The service as its neighbours see it: its routes, on a real SQLite, against a
 //! double of the provider that loses, repeats, fails and answers late.
 
+mod authorised;
 mod captures;
 mod double;
+mod ledger;
+mod offline;
 mod orders;
 mod promos;
 mod property;
 mod refunds;
+mod reports;
+mod requests;
+mod stripe;
 
 use std::{
     cell::{Cell, RefCell},
@@ -27,7 +33,7 @@ use serde_json::{Value, json};
 use crate::{
     app::App,
     domain::{Kind, Payable},
-    provider::Razorpay,
+    provider::Transport,
     signature, store,
 };
 use double::{Double, Fault};
@@ -71,10 +77,11 @@ struct World {
     events: Cell<u32>,
 }
 
-const VARIABLES: [(&str, &str); 3] = [
+const VARIABLES: [(&str, &str); 4] = [
     ("razorpay_key_id", "rzp_test_1"),
     ("razorpay_key_secret", KEY_SECRET),
     ("razorpay_webhook_secret", WEBHOOK_SECRET),
+    ("razorpay_api_url", "http://provider/v1/"),
 ];
 
 impl World {
@@ -83,15 +90,21 @@ impl World {
     }
 
     async fn on(db: Db, variables: &[(&str, &str)]) -> Self {
-        let (double, neighbours) = (Double::default(), Rc::new(Neighbours::default()));
+        let double = Double::default();
+        let world = Self::over(db, variables, Box::new(double.clone())).await;
+        Self { double, ..world }
+    }
+
+    async fn over(db: Db, variables: &[(&str, &str)], transport: Box<dyn Transport>) -> Self {
+        let neighbours = Rc::new(Neighbours::default());
         let clock = Rc::new(Cell::new(START.parse::<Timestamp>().unwrap().millis()));
         let time = clock.clone();
         let env = Env::new("payment", Rc::new(move || Timestamp::from_millis(time.get())), neighbours.clone());
-        let provider = Razorpay::new(double.clone(), "http://provider/v1", "rzp_test_1", KEY_SECRET);
-        let app = Rc::new(App::new(Config::of(variables), db, env, Box::new(provider)).unwrap());
+        let app = Rc::new(App::new(Config::of(variables), db, env, transport).unwrap());
         component::prepare(&*app).await.unwrap();
         let router = component::router::<App>();
-        Self { app, router, double, neighbours, clock, user: Id::derive(&["user"]), events: Cell::new(0) }
+        let user = Id::derive(&["user"]);
+        Self { app, router, double: Double::default(), neighbours, clock, user, events: Cell::new(0) }
     }
 
     fn now(&self) -> Timestamp {
@@ -211,12 +224,20 @@ impl World {
     }
 
     async fn balance(&self, account: &str) -> i64 {
-        let select = "SELECT COALESCE(SUM(amount), 0) AS n FROM ledger_entries WHERE account = $1";
-        self.app.db.query_one(select, params![account]).await.unwrap().get("n").unwrap()
+        let account = if account == "provider" { "provider:razorpay" } else { account };
+        let balances = store::ledger_balances(&self.app.db, self.now()).await.unwrap();
+        let found = balances.iter().find(|balance| balance.account.as_str() == account).unwrap();
+        (found.debits - found.credits).0
     }
 
+    /// The book shows every payment and refund as it stands.
     async fn check_ledger(&self) {
-        assert_eq!(store::ledger_check(&self.app.db).await.unwrap(), store::LedgerCheck::default());
+        assert_eq!(store::ledger_differences(&self.app.db, 10).await.unwrap(), []);
+        let on_its_way = "SELECT CAST(COALESCE(SUM(r.amount), 0) AS BIGINT) AS n FROM refunds r JOIN payments p ON p.id = r.payment_id WHERE r.status = 'processing'";
+        let on_its_way: i64 = self.app.db.query_one(on_its_way, params![]).await.unwrap().get("n").unwrap();
+        assert_eq!(self.balance("refunds").await, -on_its_way);
+        let balances = store::ledger_balances(&self.app.db, self.now()).await.unwrap();
+        assert_eq!(balances.iter().map(|b| b.debits - b.credits).sum::<Paise>(), Paise::ZERO);
     }
 }
 
@@ -257,7 +278,7 @@ async fn the_demo_fills_an_empty_database_once() {
 async fn the_key_is_public() {
     let world = World::new().await;
     let answer = world.send(Request::new("GET", "/api/payments/get-key?_t=1")).await;
-    assert_eq!(answer, (200, json!({ "success": true, "key": "rzp_test_1" })));
+    assert_eq!(answer, (200, json!({ "success": true, "key": "rzp_test_1", "provider": "razorpay" })));
 }
 
 #[tokio::test]
@@ -274,8 +295,7 @@ async fn without_an_account_nobody_can_pay_and_everything_else_works() {
 #[tokio::test]
 async fn half_an_account_is_a_mistake() {
     let db = Db::open_memory().await.unwrap();
-    let provider = Razorpay::new(Double::default(), "", "", "");
-    let loaded = App::new(Config::of(&VARIABLES[..1]), db, Env::for_test("payment"), Box::new(provider));
+    let loaded = App::new(Config::of(&VARIABLES[..1]), db, Env::for_test("payment"), Box::new(Double::default()));
     let problems = loaded.err().unwrap();
     assert!(problems.contains("razorpay_key_secret") && problems.contains("razorpay_webhook_secret"), "{problems}");
 }
@@ -301,11 +321,44 @@ async fn every_route_of_a_person_needs_a_login_and_every_route_of_staff_an_admin
     }
 }
 
+#[tokio::test]
+async fn every_post_that_makes_or_pays_is_done_once_for_its_idempotency_key() {
+    let world = World::new().await;
+    let booking = world.booking("a").await;
+    let order = world.order(booking).await;
+    world.double.pay(&order, "pay_1", crate::provider::PaymentStatus::Captured);
+    let signed = signature::sign(KEY_SECRET, format!("{order}|pay_1").as_bytes()).unwrap();
+    let verify = json!({ "razorpay_order_id": order, "razorpay_payment_id": "pay_1", "razorpay_signature": signed });
+    let promo = json!({ "code": "ONCE", "discountType": "fixed", "discountValue": 5, "validFrom": "2026-03-01", "validUntil": "2026-03-31" });
+    let report = json!({ "from": "2026-03-10", "to": "2026-03-10" });
+    for (path, body, status) in
+        [("/api/payments/verify", verify, 200), ("/api/promos", promo, 201), ("/api/payments/reports", report, 201)]
+    {
+        let ask = |body: &Value| {
+            Request::json("POST", path, body)
+                .with_header("idempotency-key", "key-1")
+                .with_header(CALLER_HEADER, world.caller(world.user, Role::Admin))
+        };
+        let first = world.send(ask(&body)).await;
+        world.wait(1_000);
+        assert_eq!((first.0, world.send(ask(&body)).await), (status, first.clone()), "{path}");
+        let mut other = body.clone();
+        other["more"] = json!(1);
+        assert_eq!(world.send(ask(&other)).await.0, 422, "{path}");
+    }
+    assert_eq!((world.count("promos").await, world.count("reports").await), (1, 1));
+}
+
 #[test]
 fn the_ledger_is_only_ever_added_to() {
-    for source in
-        [include_str!("../store/money.rs"), include_str!("../store/orders.rs"), include_str!("../store/promos.rs")]
-    {
-        assert!(!source.contains("UPDATE ledger_entries") && !source.contains("DELETE FROM ledger_entries"));
+    for source in [
+        include_str!("../store/ledger.rs"),
+        include_str!("../store/orders.rs"),
+        include_str!("../store/payments.rs"),
+        include_str!("../store/promos.rs"),
+        include_str!("../store/refunds.rs"),
+    ] {
+        assert!(!source.contains("UPDATE ledger") && !source.contains("DELETE FROM ledger"));
+        assert!(!source.contains("ledger_entries"), "the book before this one is left alone");
     }
 }

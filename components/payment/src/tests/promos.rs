@@ -228,3 +228,35 @@ async fn a_code_that_makes_no_sense_is_not_made() {
     body["discountValue"] = json!(101);
     assert_eq!(message(&world.admin("POST", "/api/promos", body).await), (400, "A percentage cannot be more than 100"));
 }
+
+#[tokio::test]
+async fn a_person_uses_a_code_as_often_as_it_allows_one() {
+    let world = World::new().await;
+    promo(&world, json!({ "maxUsesPerUser": 1 })).await;
+    let booking = open(&world, "a", "EARLY10").await.unwrap();
+    open(&world, "a", "EARLY10").await.unwrap();
+    assert!(matches!(open(&world, "b", "EARLY10").await, Err(OpenError::Promo(PromoProblem::UsedByUser))));
+    let mut others = world.payable("c", Kind::Full, 254_200);
+    others.user_id = Id::derive(&["other"]);
+    world.app.open(others, Some("EARLY10")).await.unwrap();
+    let ask = || world.post("/api/promos/validate", json!({ "code": "EARLY10" }));
+    assert_eq!(ask().await.0, 200, "what is only reserved may still be given up");
+    let order = world.order(booking).await;
+    world.double.pay(&order, "pay_1", PaymentStatus::Captured);
+    world.verify(&order, "pay_1").await;
+    assert_eq!(message(&ask().await), (400, "You have used this promo code as often as it allows"));
+    let (_, listed) = world.admin("GET", "/api/promos", json!({})).await;
+    assert_eq!((&listed[0]["maxUsesPerUser"], &listed[0]["usedCount"]), (&json!(1), &json!(1)));
+    let (status, body) = world
+        .admin("PUT", &format!("/api/promos/{}", listed[0]["_id"].as_str().unwrap()), json!({ "maxUsesPerUser": 1.5 }))
+        .await;
+    assert_eq!((status, body["message"].as_str()), (400, Some("maxUsesPerUser has to be a whole number of 1 or more")));
+}
+
+#[tokio::test]
+async fn a_person_in_two_windows_uses_a_code_once() {
+    let world = World::on(database_file("promos-user").await, &VARIABLES).await;
+    promo(&world, json!({ "maxUsesPerUser": 1 })).await;
+    let (a, b) = tokio::join!(open(&world, "a", "EARLY10"), open(&world, "b", "EARLY10"));
+    assert_eq!(u8::from(a.is_ok()) + u8::from(b.is_ok()), 1);
+}

@@ -37,8 +37,10 @@ async fn state(world: &World) -> Vec<String> {
             &["provider_id", "status", "amount", "booking_id"],
         ),
         (
-            "SELECT transaction_id, account, CAST(amount AS TEXT) AS amount FROM ledger_entries ORDER BY transaction_id, account",
-            &["transaction_id", "account", "amount"],
+            "SELECT a.name, COALESCE(t.refund_id, '') AS refund_id, CAST(SUM(CASE WHEN t.debit = a.name THEN t.amount ELSE -t.amount END) AS TEXT) AS amount \
+             FROM ledger_accounts a JOIN ledger_transfers t ON t.debit = a.name OR t.credit = a.name GROUP BY a.name, t.refund_id \
+             HAVING SUM(CASE WHEN t.debit = a.name THEN t.amount ELSE -t.amount END) <> 0 ORDER BY a.name, refund_id",
+            &["name", "refund_id", "amount"],
         ),
         (
             "SELECT payment_id, error_code, CAST(failed_at IS NULL AS TEXT) AS f, CAST(authorized_at IS NULL AS TEXT) AS a FROM attempts ORDER BY payment_id",
@@ -87,6 +89,7 @@ fn promo() -> crate::domain::Promo {
         discount_type: crate::domain::DiscountType::Percentage,
         discount_value: 1_000,
         max_uses: Some(1),
+        max_uses_per_user: Some(1),
         used: 0,
         valid_from: "2026-03-01".parse().unwrap(),
         valid_until: "2026-03-31".parse().unwrap(),

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use super::Settings;
 use super::faults::Faults;
 use super::ledger::{Attempt, Event, Ledger, NewRefund, RefundCourse, Refusal};
-use super::signature::hmac_hex;
 use crate::doubles::random_id;
+use crate::doubles::signature::hmac_hex;
 
 /// Deliveries that are remembered; the oldest are forgotten.
 pub(super) const DELIVERIES_MAX: usize = 10_000;

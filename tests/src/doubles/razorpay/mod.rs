@@ -10,7 +10,6 @@ mod entity;
 mod faults;
 mod ledger;
 mod page;
-mod signature;
 mod webhook;
 
 #[cfg(test)]

@@ -9,11 +9,11 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::signature::hmac_hex;
 use super::{Attempt, FailWith, Faults, Outcome, Razorpay, RefundCourse, RefundStatus, Settings, WebhookFaults};
 use crate::client::{Client, ClientError};
 use crate::doubles::Budget;
 use crate::doubles::http::{Answer, Call, Server, json as respond, serve};
+use crate::doubles::signature::hmac_hex;
 
 /// Far longer than anything here takes: a test that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,4 +1,4 @@
-//! The provider's signatures.
+//! The providers' signatures.
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;

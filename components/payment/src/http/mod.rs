@@ -1,0 +1,32 @@
+//! HTTP of the payment service: what existing clients know, promo codes, and what staff
+//! see of the money.
+
+mod payments;
+mod promos;
+mod reports;
+mod staff;
+
+use cairn_shared::{
+    Result,
+    http::{Body, FromRequest, Json, Params, Request, Router},
+};
+use serde::de::DeserializeOwned;
+
+use crate::app::App;
+
+pub fn routes() -> Router<App> {
+    [payments::routes, promos::routes, staff::routes, reports::routes]
+        .into_iter()
+        .fold(Router::default(), |router, routes| routes(router))
+}
+
+/// A body that is needed as bytes as well.
+fn parsed<T: DeserializeOwned>(body: &Body) -> Result<T> {
+    let mut request = Request { body: body.0.clone(), ..Request::default() };
+    Json::from_request(&mut request, &Params::default()).map(|Json(value)| value)
+}
+
+/// Text that is there and not empty.
+fn given(text: Option<String>) -> Option<String> {
+    text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
