@@ -71,6 +71,15 @@ const ROUTES: &[(&str, &str)] = &[
     ("GET", "/uploads/*"),
     ("GET", "/api/stats/dashboard"),
     ("GET", "/api/stats/sales"),
+    ("GET", "/api/payments/ledger/balances"),
+    ("GET", "/api/payments/ledger/bookings/*"),
+    ("GET", "/api/payments/refunds"),
+    ("POST", "/api/payments/refunds/*/retry"),
+    ("POST", "/api/payments/refunds/*/pay-out"),
+    ("GET", "/api/payments/reports"),
+    ("POST", "/api/payments/reports"),
+    ("GET", "/api/payments/reports/*"),
+    ("POST", "/api/payments/webhook/stripe"),
     ("GET", "/nowhere/*"),
 ];
 
@@ -79,7 +88,7 @@ const FIELDS: &str = "trekId batchId numberOfParticipants userDetails addOns tot
     razorpay_order_id razorpay_payment_id razorpay_signature discountType discountValue maxUses validFrom validUntil \
     minOrderValue applicableTreks isActive role permissions description event payload cancellationType \
     selectedParticipants participantId refundType customRefundAmount refundAmount refund reason newBatchId requestType \
-    preferredBatch adminResponse tiers";
+    preferredBatch adminResponse tiers maxUsesPerUser payment_intent from to dryRun method reference";
 
 const QUERIES: &[&str] = &[
     "",

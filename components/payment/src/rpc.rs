@@ -10,7 +10,7 @@ use crate::{
     },
     shell::{
         Exports, app,
-        bindings::exports::cairn::payment::{checkout, offline, promos, refunds},
+        bindings::exports::cairn::payment::{checkout, earnings, offline, promos, refunds},
     },
 };
 
@@ -106,10 +106,10 @@ fn payment(payment: Payment) -> Option<checkout::Payment> {
         Kind::Balance => checkout::Kind::Balance,
     };
     Some(checkout::Payment {
+        amount: payment.counted().0,
         id: payment.id,
         order_id: payment.order_id,
         kind,
-        amount: payment.counted().0,
         refunded: payment.refunded.0,
         method: payment.method,
         captured_at: payment.captured_at.millis(),
@@ -253,5 +253,17 @@ impl offline::Guest for Exports {
         let app = app().await.map_err(offline::Error::Unavailable)?;
         let recorded = app.record_offline(&receipt(given)?).await?;
         payment(recorded).ok_or_else(|| offline::Error::Unavailable("a receipt without its kind".into()))
+    }
+}
+
+impl earnings::Guest for Exports {
+    async fn earn(booking_id: String, tax: i64) -> Result<(), earnings::Error> {
+        let booking_id =
+            booking_id.parse::<Id>().map_err(|cause| earnings::Error::Invalid(format!("booking-id: {cause}")))?;
+        if tax < 0 {
+            return Err(earnings::Error::Invalid("the tax is negative".into()));
+        }
+        let app = app().await.map_err(earnings::Error::Unavailable)?;
+        app.earn(booking_id, Paise(tax)).await.map_err(|error| earnings::Error::Unavailable(error.to_string()))
     }
 }

@@ -1,10 +1,10 @@
-//! What staff read of the book and of refunds.
+//! The book: what is earned, and what staff read of it and of refunds.
 
-use cairn_shared::{Id, Result, Timestamp, page::Page};
+use cairn_shared::{Id, Paise, Result, Timestamp, page::Page};
 
 use super::App;
 use crate::{
-    domain::RefundStatus,
+    domain::{self, RefundStatus},
     store::{self, Balance, ListedRefund, Posted},
 };
 
@@ -26,6 +26,24 @@ impl App {
     /// The database's.
     pub async fn booking_entries(&self, booking_id: Id) -> Result<Vec<Posted>> {
         Ok(store::ledger_list(&self.db, booking_id, ENTRIES_MAX).await?)
+    }
+
+    /// The trip of a booking has taken place: what it has paid is earned, so much of it is
+    /// tax. Repeated, it books what has changed since.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn earn(&self, booking_id: Id, tax: Paise) -> Result<()> {
+        self.db
+            .transaction(async |tx| {
+                store::booking_turn(tx, booking_id).await?;
+                let earning = store::ledger_earning(tx, booking_id).await?;
+                for transfer in domain::earn_transfers(booking_id, earning, tax) {
+                    store::ledger_post(tx, &transfer, self.env.now()).await?;
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Refunds in a status, newest first, and how many there are.

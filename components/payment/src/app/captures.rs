@@ -183,13 +183,19 @@ impl App {
     async fn return_orphan(&self, tx: &Tx, payment_id: &str, problem: Problem) -> Result<(), PaymentError> {
         let Some(payment) = store::payment_fetch(tx, payment_id).await? else { return Ok(()) };
         let unknown_orders = self.providers.account(payment.provider).map(|account| account.unknown_orders);
-        let held = problem == Problem::UnknownOrder && unknown_orders == Some(UnknownOrders::Hold);
-        let outcome = if held { "it is kept for staff to look at" } else { "it is being refunded" };
+        let (goes_back, outcome) = match problem {
+            Problem::UnknownOrder if unknown_orders == Some(UnknownOrders::Hold) => {
+                (false, "it is kept for staff to look at")
+            }
+            // The provider tells of its refunds as well.
+            Problem::Returned => (false, "it has been given back"),
+            _ => (true, "it is being refunded"),
+        };
         cairn_shared::log::error(
             "captured money belongs to no booking",
             &[("payment", &payment_id), ("problem", &problem.as_str()), ("outcome", &outcome)],
         );
-        if !held && payment.refundable() > Paise::ZERO {
+        if goes_back && payment.refundable() > Paise::ZERO {
             let purpose = Purpose { reason: problem.as_str(), request_key: None, surplus: false };
             self.insert_refund(tx, &payment, payment.refundable(), purpose).await?;
         }

@@ -106,6 +106,40 @@ pub fn refund_transfer(payment: &Payment, refund: &Refund) -> Option<Transfer> {
     })
 }
 
+/// What the book shows of a booking whose trip takes place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Earning {
+    /// Paid and not earned yet; negative where more has gone back since.
+    pub unearned: Paise,
+    /// Tax that is booked already.
+    pub taxed: Paise,
+    /// Transfers of earlier calls.
+    pub transfers: i64,
+}
+
+/// What has been paid is earned: first the tax (of the whole booking), then the revenue.
+/// What went back after it was earned is taken out of the revenue.
+pub fn earn_transfers(booking_id: Id, earning: Earning, tax: Paise) -> Vec<Transfer> {
+    let tax = (tax - earning.taxed).max(Paise::ZERO).min(earning.unearned.max(Paise::ZERO));
+    let revenue = earning.unearned - tax;
+    let parts = [
+        (Account::Unearned, Account::Tax, tax),
+        (Account::Unearned, Account::Revenue, revenue),
+        (Account::Revenue, Account::Unearned, Paise::ZERO - revenue),
+    ];
+    let moved = parts.into_iter().filter(|(_, _, amount)| *amount > Paise::ZERO);
+    let transfer = |(nth, (debit, credit, amount))| Transfer {
+        id: format!("earned:{booking_id}:{}", earning.transfers + nth),
+        debit,
+        credit,
+        amount,
+        booking_id: Some(booking_id),
+        payment_id: None,
+        refund_id: None,
+    };
+    (0_i64..).zip(moved).map(transfer).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -178,6 +212,20 @@ mod tests {
         let paid_out = Some(OfflineMethod::BankTransfer);
         book.extend(refund_transfer(&payment, &Refund { paid_out, status: RefundStatus::Success, ..refund(1_000) }));
         assert_eq!(balances(&book), BTreeMap::from([("provider:razorpay", 1_000), ("bank", -1_000)]));
+    }
+
+    #[test]
+    fn what_is_earned_is_tax_first_and_moves_once() {
+        let id = Id::derive(&["booking"]);
+        let earn = |unearned, taxed, tax| {
+            let earning = Earning { unearned: Paise(unearned), taxed: Paise(taxed), transfers: 0 };
+            balances(&earn_transfers(id, earning, Paise(tax)))
+        };
+        assert_eq!(earn(1_050, 0, 50), BTreeMap::from([("unearned", 1_050), ("tax", -50), ("revenue", -1_000)]));
+        assert_eq!(earn(0, 50, 50), BTreeMap::new());
+        assert_eq!(earn(30, 0, 50), BTreeMap::from([("unearned", 30), ("tax", -30)]));
+        assert_eq!(earn(200, 50, 50), BTreeMap::from([("unearned", 200), ("revenue", -200)]));
+        assert_eq!(earn(-300, 50, 50), BTreeMap::from([("unearned", -300), ("revenue", 300)]));
     }
 
     proptest! {

@@ -11,7 +11,9 @@ use cairn_shared::{
     time::{DAY, HOUR, MINUTE},
 };
 
-pub use ledger::{Account, OfflineMethod, Transfer, capture_transfers, held_in, refund_transfer};
+pub use ledger::{
+    Account, Earning, OfflineMethod, Transfer, capture_transfers, earn_transfers, held_in, refund_transfer,
+};
 pub use money::{Capture, Payment, Problem, Provider, capture_decide};
 pub use promo::{Change, DiscountType, Promo, PromoProblem, Use, day};
 pub use refund::{

@@ -2,7 +2,7 @@
 
 use cairn_shared::{DbError, Id, Paise, Row, Sql, Timestamp, Tx, params};
 
-use crate::domain::{Account, Transfer};
+use crate::domain::{Account, Earning, Transfer};
 
 /// Posts a transfer; posted before, it changes nothing.
 pub async fn ledger_post(tx: &Tx, transfer: &Transfer, now: Timestamp) -> Result<(), DbError> {
@@ -79,6 +79,16 @@ pub async fn ledger_list(sql: &impl Sql, booking_id: Id, limit: i64) -> Result<V
         })
     };
     sql.query(select, params![booking_id, limit]).await?.iter().map(posted).collect()
+}
+
+/// What a booking has paid and earned by the book.
+pub async fn ledger_earning(sql: &impl Sql, booking_id: Id) -> Result<Earning, DbError> {
+    let select = "SELECT CAST(COALESCE(SUM(CASE WHEN credit = 'unearned' THEN amount WHEN debit = 'unearned' THEN -amount ELSE 0 END), 0) AS BIGINT) AS unearned, \
+         CAST(COALESCE(SUM(CASE WHEN credit = 'tax' THEN amount WHEN debit = 'tax' THEN -amount ELSE 0 END), 0) AS BIGINT) AS taxed, \
+         CAST(COALESCE(SUM(CASE WHEN id LIKE 'earned:%' THEN 1 ELSE 0 END), 0) AS BIGINT) AS transfers \
+         FROM ledger_transfers WHERE booking_id = $1";
+    let row = sql.query_one(select, params![booking_id]).await?;
+    Ok(Earning { unearned: row.get("unearned")?, taxed: row.get("taxed")?, transfers: row.get("transfers")? })
 }
 
 /// A payment whose money the book has elsewhere than its own row and its refunds say.

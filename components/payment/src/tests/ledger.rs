@@ -155,3 +155,20 @@ async fn every_route_of_staff_is_for_admins_and_says_so_as_a_problem() {
     }
     assert_eq!(world.admin("GET", "/api/payments/ledger/bookings/nonsense", json!({})).await.0, 400);
 }
+
+#[tokio::test]
+async fn what_a_trip_that_took_place_has_paid_is_earned_once() {
+    let world = World::new().await;
+    let booking = requests::paid(&world).await;
+    for _ in 0..2 {
+        world.app.earn(booking, Paise(14_286)).await.unwrap();
+    }
+    let balances =
+        || async { (world.balance("unearned").await, world.balance("tax").await, world.balance("revenue").await) };
+    assert_eq!(balances().await, (0, -14_286, -285_714));
+    world.app.refund(requests::request(booking, "late", 10_000)).await.unwrap();
+    world.job("/_jobs/refunds").await;
+    world.app.earn(booking, Paise(14_286)).await.unwrap();
+    assert_eq!(balances().await, (0, -14_286, -275_714));
+    world.check_ledger().await;
+}
