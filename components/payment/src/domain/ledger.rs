@@ -128,7 +128,7 @@ pub fn earn_transfers(booking_id: Id, earning: Earning, tax: Paise) -> Vec<Trans
         (Account::Revenue, Account::Unearned, Paise::ZERO - revenue),
     ];
     let moved = parts.into_iter().filter(|(_, _, amount)| *amount > Paise::ZERO);
-    let transfer = |(nth, (debit, credit, amount))| Transfer {
+    let transfer = |(nth, (debit, credit, amount)): (i64, (Account, Account, Paise))| Transfer {
         id: format!("earned:{booking_id}:{}", earning.transfers + nth),
         debit,
         credit,
