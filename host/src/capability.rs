@@ -11,6 +11,7 @@ pub mod allowed_hosts;
 pub mod key_value;
 pub mod outbound_http;
 pub mod outbound_tcp;
+pub mod postgres;
 pub mod sqlite;
 pub mod stdio;
 pub mod variables;

@@ -1,5 +1,7 @@
 //! The command line of `cairn`.
 
+mod db;
+
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -7,6 +9,7 @@ use std::{
 
 use crate::{
     capability::variables::Sources,
+    database::Location,
     host::Host,
     manifest::{self, Application},
     telemetry::{self, Format, LOG_VARIABLE},
@@ -18,6 +21,7 @@ Runs an application of WebAssembly components.
 Usage:
   cairn up [options]       runs the application until it is told to stop
   cairn check [options]    reads the manifest and names every problem in it
+  cairn db move …          moves all data between SQLite and Postgres; see cairn db --help
   cairn --version
 
 Options:
@@ -27,10 +31,12 @@ Options:
   --data <folder>          databases and compiled components [.cairn]
   --compiled <folder>      compiled components alone [compiled, in the data folder]
   --variables-file <file>  application variables, a TOML file of name = value
+  --database <url>         Postgres database to keep everything in, postgres://…
   --log <json|human>       how log lines look [human]
 
 Application variables are also taken from the environment, as SPIN_VARIABLE_<NAME> or
 <NAME>, and CAIRN_LOG sets what is logged, such as `info` or `warn,host=debug`.
+CAIRN_DATABASE_URL is taken for --database, and keeps its password off the command line.
 ";
 
 /// Exit code for a command line that is not understood.
@@ -41,6 +47,8 @@ const USAGE_ERROR: u8 = 2;
 enum Command {
     Up(Options),
     Check(Options),
+    Db(db::Options),
+    DbHelp,
     Version,
     Help,
 }
@@ -53,6 +61,7 @@ struct Options {
     data: PathBuf,
     compiled: Option<PathBuf>,
     variables_file: Option<PathBuf>,
+    database: Option<String>,
     log: Format,
 }
 
@@ -65,6 +74,7 @@ impl Default for Options {
             data: ".cairn".into(),
             compiled: None,
             variables_file: None,
+            database: None,
             log: Format::Human,
         }
     }
@@ -75,6 +85,11 @@ pub fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
     match parse(arguments) {
         Ok(Command::Up(options)) => up(&options),
         Ok(Command::Check(options)) => check(&options),
+        Ok(Command::Db(options)) => db::run(&options),
+        Ok(Command::DbHelp) => {
+            print!("{}", db::USAGE);
+            ExitCode::SUCCESS
+        }
         Ok(Command::Version) => {
             println!("cairn {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
@@ -95,6 +110,13 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String>
     match command.as_str() {
         "up" => options(arguments).map(Command::Up),
         "check" => options(arguments).map(Command::Check),
+        "db" => {
+            let mut arguments = arguments.peekable();
+            match arguments.next_if(|argument| argument == "--help") {
+                Some(_) => Ok(Command::DbHelp),
+                None => db::parse(arguments).map(Command::Db),
+            }
+        }
         "--version" | "-V" => Ok(Command::Version),
         "--help" | "-h" | "help" => Ok(Command::Help),
         other => Err(format!("there is no command {other:?}")),
@@ -117,6 +139,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
             "--data" => options.data = value.into(),
             "--compiled" => options.compiled = Some(value.into()),
             "--variables-file" => options.variables_file = Some(value.into()),
+            "--database" => options.database = Some(value),
             "--log" if value == "json" => options.log = Format::Json,
             "--log" if value == "human" => options.log = Format::Human,
             "--log" => return Err(format!("--log is json or human, not {value:?}")),
@@ -170,7 +193,12 @@ async fn serve(options: &Options) -> Result<(), String> {
     if let Some(file) = &options.variables_file {
         sources = sources.with_file(file).map_err(|error| error.to_string())?;
     }
+    let database = match &options.database {
+        Some(url) => Location::new(url).with_connections_from_environment().map(Some),
+        None => Location::from_environment(),
+    };
     let starting = Host::builder(application)
+        .database(database.map_err(|error| error.to_string())?)
         .data_dir(&options.data)
         .listen(&options.listen)
         .operator(&options.operator)

@@ -31,6 +31,8 @@ use crate::{
     call::Call,
     capability::variables::Sources,
     control::{self, Control},
+    data_folder::DataFolder,
+    database::{Location, moving},
     front::Front,
     links::answer::Answers,
     manifest::Application,
@@ -85,6 +87,7 @@ impl Host {
             listen: "127.0.0.1:0".to_owned(),
             operator: "127.0.0.1:0".to_owned(),
             sources: Sources::none(),
+            database: None,
             answers: Answers::default(),
         }
     }
@@ -98,6 +101,7 @@ pub struct Builder {
     listen: String,
     operator: String,
     sources: Sources,
+    database: Option<Location>,
     answers: Answers,
 }
 
@@ -138,6 +142,13 @@ impl Builder {
         self
     }
 
+    /// Lets the application live on a Postgres database; in files of its own unless set.
+    #[must_use]
+    pub fn database(mut self, database: Option<Location>) -> Self {
+        self.database = database;
+        self
+    }
+
     /// Answers a function that components import, in place of whoever exports it.
     /// For tests of one component alone.
     #[must_use]
@@ -149,14 +160,35 @@ impl Builder {
         self
     }
 
+    /// Lets all components prepare themselves, and serves nobody.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn prepare(self) -> Result<(), StartError> {
+        let opening = load::Shared::open(&self.application, &self.data_dir, &self.sources, self.database.as_ref());
+        let shared = Arc::new(opening.await?);
+        let compiled_dir = self.compiled_dir.unwrap_or_else(|| self.data_dir.join("compiled"));
+        let loader = Loader::new(self.application, self.data_dir, &compiled_dir, self.answers, Arc::clone(&shared))?;
+        let (registry, _) = loader.load().await?;
+        let prepared = prepare_all(&registry).await;
+        for version in registry.iter().filter_map(|service| service.current()) {
+            version.retire(Dropped::Stop);
+        }
+        shared.close().await;
+        prepared
+    }
+
     /// Compiles, links and prepares all components, then opens the doors.
     ///
     /// # Errors
     /// Everything that is wrong, as far as one thing does not hide another.
     pub async fn start(self) -> Result<Running, StartError> {
         let began = Instant::now();
+        let folder = DataFolder::take(&self.data_dir).map_err(StartError::one)?;
+        moving::refuse_unfinished_folder(&self.data_dir).map_err(StartError::one)?;
         let router = Router::compile(&self.application.triggers).map_err(StartError::one)?;
-        let shared = Arc::new(load::Shared::open(&self.application, &self.data_dir, &self.sources)?);
+        let opening = load::Shared::open(&self.application, &self.data_dir, &self.sources, self.database.as_ref());
+        let shared = Arc::new(opening.await?);
         let (name, components) = (self.application.name.clone(), self.application.components.len());
         let compiled_dir = self.compiled_dir.unwrap_or_else(|| self.data_dir.join("compiled"));
         let loader = Loader::new(self.application, self.data_dir, &compiled_dir, self.answers, Arc::clone(&shared))?;
@@ -191,7 +223,7 @@ impl Builder {
             start_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             "ready"
         );
-        Ok(Running { registry, scheduler, swapper, shared, ready, front, operator })
+        Ok(Running { registry, scheduler, swapper, shared, ready, front, operator, _folder: folder })
     }
 }
 
@@ -264,8 +296,13 @@ fn start_scheduler(
         .components
         .iter()
         .flat_map(|component| component.schedule.iter().map(|job| (component.id.clone(), job.clone())));
-    let settings =
-        scheduler::Settings { runs_max: RUNS_MAX, clock: system_clock(), metrics: Arc::clone(&shared.metrics) };
+    let claims = shared.database.as_ref().map(|database| database.claims()).transpose().map_err(StartError::one)?;
+    let settings = scheduler::Settings {
+        runs_max: RUNS_MAX,
+        clock: system_clock(),
+        metrics: Arc::clone(&shared.metrics),
+        claims: claims.map(|claims| Arc::new(claims) as Arc<dyn scheduler::Claims>),
+    };
     let registry = Arc::downgrade(registry);
     let invoke: scheduler::Invoke = Arc::new(move |component, path| {
         let registry = registry.clone();
@@ -290,6 +327,7 @@ pub struct Running {
     ready: Arc<AtomicBool>,
     front: Server,
     operator: Server,
+    _folder: DataFolder,
 }
 
 impl Running {

@@ -13,6 +13,7 @@ pub mod cli;
 pub mod component;
 pub mod control;
 pub mod data_folder;
+pub mod database;
 pub mod engine;
 pub mod front;
 pub mod host;

@@ -2,13 +2,17 @@
 //!
 //! The scheduler POSTs to private routes through a function it is given; it
 //! knows nothing of HTTP, components or what a job does. On one host a job
-//! never runs twice at once. A run that outlasts its next time makes that time
+//! never runs twice at once; of several hosts that share [`Claims`], one runs it for
+//! each of its times, and another takes over when that one dies. A run that outlasts its next time makes that time
 //! be skipped; times missed while the machine slept are made up for by one run.
 //! A failed job runs again at its next time, a failed wake after a back-off, up
 //! to five times. How long a run may take is up to the function.
 //!
 //! [`plan`] decides, without a clock; this module carries out.
 
+mod claim;
+#[cfg(test)]
+mod claim_tests;
 mod cron;
 mod plan;
 #[cfg(test)]
@@ -26,6 +30,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
+pub use claim::{Claim, Claims};
 pub use cron::{Cron, CronError};
 use plan::{After, Plan, Run};
 
@@ -65,6 +70,8 @@ pub struct Settings {
     pub clock: Clock,
     /// Where runs are counted.
     pub metrics: Arc<Metrics>,
+    /// Where several hosts agree; nothing if there is one host.
+    pub claims: Option<Arc<dyn Claims>>,
 }
 
 /// Why a wake was refused.
@@ -235,7 +242,82 @@ fn step(shared: &Arc<Shared>, running: &mut JoinSet<()>) -> Duration {
     wait_ms.map_or(CLOCK_CHECK, |ms| Duration::from_millis(ms).min(CLOCK_CHECK))
 }
 
+/// Waits this long before it looks again at a job that another host runs, or that
+/// could not be claimed.
+const CLAIM_AGAIN_MIN_MS: i64 = 1_000;
+/// Before the end of a lease, the claim is renewed this often.
+const RENEWALS_A_LEASE: u32 = 3;
+
+/// Whether this host is the one to carry out a run, and the claim to it.
+enum Turn {
+    /// Nobody else could.
+    Alone,
+    Claimed(Arc<dyn Claims>, i64),
+    NotNow {
+        again_ms: i64,
+    },
+    DoneElsewhere,
+}
+
+async fn turn(shared: &Shared, run: &Run) -> Turn {
+    let (Some(claims), Some(due_ms)) = (&shared.settings.claims, run.due_ms) else {
+        return Turn::Alone;
+    };
+    let again_ms = match claims.claim(&run.component, &run.path, due_ms).await {
+        Ok(Claim::Mine) => return Turn::Claimed(Arc::clone(claims), due_ms),
+        // What it was woken for may be newer than what the other host saw.
+        Ok(_) if run.wanted => return Turn::Alone,
+        Ok(Claim::Done) => return Turn::DoneElsewhere,
+        Ok(Claim::Taken { until }) => i64::try_from(until.as_millis()).unwrap_or(i64::MAX),
+        Err(error) => {
+            let (component, path) = (&*run.component, &*run.path);
+            tracing::warn!(component, path, error = format!("{error:#}"), "a job could not be claimed; it is retried");
+            CLAIM_AGAIN_MIN_MS
+        }
+    };
+    Turn::NotNow { again_ms: shared.now().saturating_add(again_ms.max(CLAIM_AGAIN_MIN_MS)) }
+}
+
 async fn carry_out(shared: Arc<Shared>, run: Run) {
+    match turn(&shared, &run).await {
+        Turn::Alone => invoke(&shared, &run).await,
+        Turn::Claimed(claims, due_ms) => {
+            tokio::select! {
+                () = invoke(&shared, &run) => {}
+                () = keep(&*claims, &run, due_ms) => abandon(&shared, &run),
+            }
+            if let Err(error) = claims.finish(&run.component, &run.path, due_ms).await {
+                let (component, path) = (&*run.component, &*run.path);
+                tracing::warn!(component, path, error = format!("{error:#}"), "the end of a job could not be noted");
+            }
+        }
+        Turn::NotNow { again_ms } => shared.plan().postpone(&run, again_ms),
+        Turn::DoneElsewhere => shared.plan().pass(&run),
+    }
+}
+
+/// Renews a claim as long as that works; then another host may run the job.
+async fn keep(claims: &dyn Claims, run: &Run, due_ms: i64) {
+    let lease = claims.lease();
+    let mut renewed = tokio::time::Instant::now();
+    loop {
+        tokio::time::sleep(lease / RENEWALS_A_LEASE).await;
+        let asked = tokio::time::Instant::now();
+        match tokio::time::timeout(lease / RENEWALS_A_LEASE, claims.renew(&run.component, &run.path, due_ms)).await {
+            Ok(Ok(true)) => renewed = asked,
+            Ok(Ok(false)) => return,
+            Ok(Err(_)) | Err(_) if renewed.elapsed() < lease => {}
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+}
+
+/// Records that a run was given up because another host may have begun it.
+fn abandon(shared: &Shared, run: &Run) {
+    settle(shared, run, shared.now(), Some("its claim was lost".to_owned()));
+}
+
+async fn invoke(shared: &Shared, run: &Run) {
     let started_ms = shared.now();
     let call = (shared.invoke)(Arc::clone(&run.component), Arc::clone(&run.path));
     let failure = match AssertUnwindSafe(call).catch_unwind().await {
@@ -244,11 +326,15 @@ async fn carry_out(shared: Arc<Shared>, run: Run) {
         Ok(Err(error)) => Some(format!("{error:#}")),
         Err(_) => Some("panicked".to_owned()),
     };
+    settle(shared, run, started_ms, failure);
+}
+
+fn settle(shared: &Shared, run: &Run, started_ms: i64, failure: Option<String>) {
     let now = shared.now();
     let last = LastRun { started_ms, duration_ms: now - started_ms, failure: failure.clone() };
     let after = shared.plan().finish(run.id, last, now);
     let Some(after) = after else { return };
-    report(&shared, &run, after, failure.as_deref());
+    report(shared, run, after, failure.as_deref());
 }
 
 fn report(shared: &Shared, run: &Run, after: After, failure: Option<&str>) {

@@ -16,7 +16,7 @@ use crate::{
         allowed_hosts::AllowedHosts,
         key_value,
         outbound_http::{OutboundHooks, OutboundHttp},
-        outbound_tcp, sqlite,
+        outbound_tcp, postgres, sqlite,
         stdio::LogStream,
         variables,
     },
@@ -54,6 +54,7 @@ pub struct State {
     http: WasiHttpCtx,
     outbound_http: OutboundHooks,
     sqlite: sqlite::Ctx,
+    postgres: postgres::Ctx,
     key_value: key_value::Ctx,
     variables: variables::Ctx,
     limits: StoreLimits,
@@ -62,6 +63,10 @@ pub struct State {
 impl State {
     pub(crate) fn sqlite(&mut self) -> sqlite::View<'_> {
         sqlite::View::new(&self.sqlite, &mut self.table)
+    }
+
+    pub(crate) fn postgres(&mut self) -> postgres::View<'_> {
+        postgres::View::new(&self.postgres, &mut self.table)
     }
 
     pub(crate) fn key_value(&mut self) -> key_value::View<'_> {
@@ -75,7 +80,7 @@ impl State {
     /// Whether the instance ends a call inside of a transaction, and so keeps others
     /// from writing.
     pub(crate) fn has_open_transaction(&self) -> bool {
-        self.sqlite.has_open_transaction()
+        self.sqlite.has_open_transaction() || self.postgres.has_open_transaction()
     }
 }
 
@@ -103,6 +108,8 @@ pub struct StateFactory {
     pub outbound_http: OutboundHttp,
     pub databases: Arc<sqlite::Databases>,
     pub database_grants: sqlite::Grants,
+    pub postgres: Arc<postgres::Databases>,
+    pub postgres_grants: postgres::Grants,
     pub stores: Arc<key_value::Stores>,
     pub store_grants: Arc<BTreeSet<String>>,
     pub variables: variables::Ctx,
@@ -143,6 +150,7 @@ impl StateFactory {
             http: WasiHttpCtx::new(),
             outbound_http: OutboundHooks::new(self.outbound_http.clone(), Arc::clone(&current)),
             sqlite: self.databases.ctx(&self.database_grants),
+            postgres: postgres::Ctx::new(Arc::clone(&self.postgres), self.postgres_grants.clone()),
             key_value: self.stores.ctx(&self.store_grants),
             variables: self.variables.clone(),
             limits: self.store_limits(),

@@ -191,7 +191,10 @@ async fn an_interface_that_the_host_does_not_have_is_refused_by_name() {
     }
     std::fs::write(dir.path().join("core.wasm"), wat::parse_str("(module)").unwrap()).unwrap();
     let refused = start_error(&dir, &manifest(&[("core", "core.wasm".as_ref(), "", "")])).await.to_string();
-    assert!(refused.contains("it is a core module and not a component: build it for the target wasm32-wasip2"), "{refused}");
+    assert!(
+        refused.contains("it is a core module and not a component: build it for the target wasm32-wasip2"),
+        "{refused}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,13 +2,17 @@
 //! interfaces to the same stores.
 //!
 //! A store is durable unless it is configured to live in memory. The durable
-//! ones share one SQLite file, told apart by their label, and keep the promise
-//! of the databases: what `set` and `delete` acknowledge is on disk. Who does
+//! ones share one SQLite file, or one table where the application runs on Postgres,
+//! told apart by their label, and keep the promise of the databases: what `set` and
+//! `delete` acknowledge is on disk. Who does
 //! not need that says so with a store in memory, which is bounded and forgets
 //! what was written longest ago.
 
 mod atomics;
+mod entries;
+mod file;
 mod memory;
+mod postgres;
 mod spin2;
 mod stores;
 mod wasi;
@@ -24,6 +28,7 @@ use std::{
 use wasmtime::component::{Accessor, FutureReader, HasData, Linker, Resource, ResourceTable, StreamReader};
 
 use self::bindings::spin::key_value::key_value as wit;
+pub(crate) use self::file::{CREATE_ENTRIES, FILE};
 pub use self::{
     memory::MemoryLimits,
     stores::{Settings, Stores},
@@ -71,6 +76,12 @@ pub enum Error {
     Contended,
     #[error("the file of the stores holds an entry of a wrong type")]
     Corrupt,
+    #[error("the store has more than {0} keys")]
+    TooManyKeys(usize),
+    /// The server of the stores does not do its part. It may name addresses, so guests
+    /// are told only that it happened.
+    #[error("{0}")]
+    Unavailable(String),
     #[error(transparent)]
     Database(#[from] sqlite::Error),
 }
@@ -82,7 +93,7 @@ impl Error {
             Self::StoreTableFull => wit::Error::StoreTableFull,
             Self::NoSuchStore => wit::Error::NoSuchStore,
             Self::AccessDenied => wit::Error::AccessDenied,
-            Self::Database(sqlite::Error::Internal(reason)) => {
+            Self::Database(sqlite::Error::Internal(reason)) | Self::Unavailable(reason) => {
                 tracing::error!(reason, "a key-value call failed in the host");
                 wit::Error::Other("the store is not available".to_owned())
             }
@@ -95,6 +106,7 @@ impl Error {
             | Self::NoNumber
             | Self::Contended
             | Self::Corrupt
+            | Self::TooManyKeys(_)
             | Self::Database(_) => wit::Error::Other(self.to_string()),
         }
     }

@@ -7,18 +7,23 @@
 //! | `cairn_sqlite_rollbacks_on_drop_total` | database |
 //! | `cairn_sqlite_writer_waits_total`, `…_writer_timeouts_total` | database |
 //! | `cairn_sqlite_writer_wait_seconds_total`, `…_gate_wait_seconds_total` | database |
+//! | `cairn_postgres_statements_total`, `…_statements_failed_total`, `…_rows_total` | database |
+//! | `cairn_postgres_rollbacks_on_drop_total`, `…_connections_lost_total` | database |
+//! | `cairn_postgres_waits_in_vain_total`, `…_wait_seconds_total` | database |
+//! | `cairn_postgres_connections`, `…_connections_idle` | database |
 
 use std::{fmt, sync::Arc};
 
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
-    metrics::{MetricType, counter::ConstCounter},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Unit,
 };
 
 use crate::capability::{
     key_value::Stores,
+    postgres,
     sqlite::{Databases, Snapshot},
 };
 
@@ -76,6 +81,60 @@ impl Collector for DatabaseMetrics {
             for (database, snapshot) in &snapshots {
                 let labels = [("database", database.as_str())];
                 ConstCounter::new(value(snapshot)).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads the counters of all Postgres pools when the metrics are asked for.
+#[derive(Debug)]
+pub(super) struct PoolMetrics {
+    pub databases: Arc<postgres::Databases>,
+}
+
+/// Name, meaning and value of a counter or gauge of a pool.
+type PoolCount = (&'static str, &'static str, fn(&postgres::Snapshot) -> u64);
+
+const POOL_COUNTS: [PoolCount; 6] = [
+    ("statements", "Postgres statements run", |s| s.statements),
+    ("statements_failed", "Postgres statements that failed", |s| s.statements_failed),
+    ("rows", "Rows returned to components", |s| s.rows),
+    ("rollbacks_on_drop", "Transactions rolled back because their connection was dropped", |s| s.rollbacks_on_drop),
+    ("connections_lost", "Connections closed because they could no longer be used", |s| s.connections_lost),
+    ("waits_in_vain", "Waits for a connection that ended without one", |s| s.waits_in_vain),
+];
+
+const POOL_GAUGES: [PoolCount; 2] = [
+    ("connections", "Open connections", |s| s.connections),
+    ("connections_idle", "Open connections that nobody uses", |s| s.connections_idle),
+];
+
+impl Collector for PoolMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let pools = self.databases.counters();
+        for (name, help, value) in POOL_COUNTS {
+            let name = format!("cairn_postgres_{name}");
+            let mut metric = encoder.encode_descriptor(&name, help, None, MetricType::Counter)?;
+            for (database, snapshot) in &pools {
+                let labels = [("database", database.as_str())];
+                ConstCounter::new(value(snapshot)).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Time waited for a connection";
+        let mut metric =
+            encoder.encode_descriptor("cairn_postgres_wait", help, Some(&Unit::Seconds), MetricType::Counter)?;
+        for (database, snapshot) in &pools {
+            let labels = [("database", database.as_str())];
+            ConstCounter::new(snapshot.wait.as_secs_f64()).encode(metric.encode_family(&labels)?)?;
+        }
+        for (name, help, value) in POOL_GAUGES {
+            let name = format!("cairn_postgres_{name}");
+            let mut metric = encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?;
+            for (database, snapshot) in &pools {
+                let labels = [("database", database.as_str())];
+                let value = i64::try_from(value(snapshot)).unwrap_or(i64::MAX);
+                ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
             }
         }
         Ok(())

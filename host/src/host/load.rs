@@ -13,7 +13,7 @@ use wasmtime::{Engine, component::Linker};
 
 use super::{
     StartError,
-    database_metrics::DatabaseMetrics,
+    database_metrics::{DatabaseMetrics, PoolMetrics},
     files,
     record::{Change, Kept, Record},
     swap::Swapped,
@@ -24,10 +24,12 @@ use crate::{
         allowed_hosts::AllowedHosts,
         key_value::{self, Stores},
         outbound_http::{OutboundHttp, OwnAddress, relative},
+        postgres,
         sqlite::{self, Databases, Grants},
         variables::{self, Resolver, Sources},
     },
-    component::Compiled,
+    component::{Compiled, Interfaces},
+    database::{self, Database, Location},
     engine,
     links::{self, LinkProblem, Plan, Providers, absent, answer::Answers, wake::SchedulerHandle},
     manifest::{Application, Component},
@@ -43,7 +45,10 @@ use crate::{
 
 /// What all components of an application share.
 pub(super) struct Shared {
+    /// Where the application lives, unless that is in files of its own.
+    pub database: Option<Arc<Database>>,
     pub databases: Arc<Databases>,
+    pub postgres: Arc<postgres::Databases>,
     pub stores: Arc<Stores>,
     pub variables: Arc<Resolver>,
     pub metrics: Arc<Metrics>,
@@ -55,22 +60,43 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Opens what all components share. Must be called inside a tokio runtime.
-    pub(super) fn open(application: &Application, data_dir: &Path, sources: &Sources) -> Result<Self, StartError> {
+    pub(super) async fn open(
+        application: &Application,
+        data_dir: &Path,
+        sources: &Sources,
+        location: Option<&Location>,
+    ) -> Result<Self, StartError> {
         let variables = Resolver::new(application, sources);
         variables.validate().map_err(all)?;
         let databases =
             Databases::open(data_dir.join("sqlite"), sqlite::Settings::default()).map_err(StartError::one)?;
-        let labels = application.components.iter().flat_map(|component| component.sqlite_databases.clone());
-        databases.declare(labels).map_err(StartError::one)?;
         let settings = key_value::Settings::default().with_memory_stores(application.memory_stores.clone());
-        let stores = Stores::open(data_dir.join("key_value"), settings).map_err(StartError::one)?;
+        let (database, own, stores) = match location {
+            Some(location) => {
+                let database = Database::open(location).await.map_err(StartError::one)?;
+                let own = database.pools(&database::statement_times(application)).await.map_err(StartError::one)?;
+                let stores = Stores::on_postgres(database.host().clone(), settings);
+                (Some(database), Some(own), stores)
+            }
+            None => {
+                // On Postgres no file is declared: what a component wrote there would be
+                // on one host and missing on the others.
+                let labels = application.components.iter().flat_map(|component| component.sqlite_databases.clone());
+                databases.declare(labels).map_err(StartError::one)?;
+                (None, None, Stores::open(data_dir.join("key_value"), settings).map_err(StartError::one)?)
+            }
+        };
         stores.declare(application.components.iter().flat_map(|component| component.key_value_stores.clone()));
+        let postgres = postgres::Databases::new(postgres::Settings::default(), own);
         let counters = DatabaseMetrics { databases: Arc::clone(&databases), stores: Arc::clone(&stores) };
+        let pools = PoolMetrics { databases: Arc::clone(&postgres) };
         Ok(Self {
+            database,
             databases,
+            postgres,
             stores,
             variables,
-            metrics: Metrics::with_collectors([Box::new(counters) as Box<dyn Collector>]),
+            metrics: Metrics::with_collectors([Box::new(counters) as Box<dyn Collector>, Box::new(pools)]),
             registry: RegistryHandle::default(),
             scheduler: SchedulerHandle::default(),
             own_address: OwnAddress::default(),
@@ -85,12 +111,17 @@ impl Shared {
         if let Err(error) = self.stores.close().await {
             tracing::error!(%error, "the key-value stores could not be closed");
         }
+        self.postgres.close().await;
+        if let Some(database) = &self.database {
+            database.close().await;
+        }
     }
 
     /// Why a database or store does not work; empty if all do.
     pub(super) fn failures(&self) -> Vec<String> {
         let health = self.databases.health().into_iter().chain(self.stores.health());
-        health.filter_map(|health| Some(format!("{}: {}", health.label, health.failure?))).collect()
+        let files = health.filter_map(|health| Some(format!("{}: {}", health.label, health.failure?)));
+        files.chain(self.database.as_ref().and_then(|database| database.failure())).collect()
     }
 }
 
@@ -290,6 +321,10 @@ impl Loader {
     fn service(&self, id: &Arc<str>, routing: &Arc<Routing>, place: usize) -> Result<Service, Vec<String>> {
         let component = self.application.component(id).ok_or_else(|| vec!["it is not in the manifest".to_owned()])?;
         let (shared, id) = (&self.shared, Arc::clone(id));
+        let labels = Arc::new(component.sqlite_databases.iter().cloned().collect());
+        let own = shared.database.as_ref().and_then(|_| postgres::own_address(&id, &labels));
+        let mut environment = component.environment.clone();
+        environment.extend(own.map(|address| (postgres::OWN_VARIABLE.to_owned(), address)));
         let metrics = shared.metrics.component(&id);
         let allowed = Arc::new(AllowedHosts::parse(&outbound_hosts(component, &shared.variables)?)?);
         let files = files::folders(&self.application, component, &self.data_dir).map_err(|problem| vec![problem])?;
@@ -297,9 +332,16 @@ impl Loader {
             engine: self.engine.clone(),
             component: Arc::clone(&id),
             limits: component.limits.clone(),
-            environment: component.environment.clone(),
+            environment,
             files,
             allowed_hosts: Arc::clone(&allowed),
+            postgres: Arc::clone(&shared.postgres),
+            postgres_grants: postgres::Grants {
+                component: Arc::clone(&id),
+                labels,
+                allowed_hosts: Arc::clone(&allowed),
+                statement_time_max: component.limits.statement_time_max,
+            },
             outbound_http: OutboundHttp::new(
                 allowed,
                 shared.registry.clone(),
@@ -344,6 +386,11 @@ impl Loader {
 
     fn version(&self, id: &str, compiled: &Compiled, plan: &Plan, links: Providers) -> Result<Version, String> {
         let (shared, mut linker) = (&self.shared, self.linker.clone());
+        if shared.database.is_some() && knows_files_only(&compiled.imports) {
+            return Err("it keeps its data in SQLite alone, and the application lives on Postgres; \
+                        build it with an import of spin:postgres, or start without a database URL"
+                .to_owned());
+        }
         let settings = self.application.component(id).ok_or("the manifest has no such component")?;
         let (imports, answers) = (&compiled.imports, &self.answers);
         let absent = absent::absent(settings, imports).map_err(|problems| problems.join("; "))?;
@@ -401,6 +448,12 @@ fn all<P: ToString>(problems: Vec<P>) -> StartError {
     StartError(problems.iter().map(ToString::to_string).collect())
 }
 
+/// Whether a component would write to files of one host what the others could not see.
+fn knows_files_only(imports: &Interfaces) -> bool {
+    let imports_of = |package: &str| imports.keys().any(|name| name.starts_with(package));
+    imports_of("spin:sqlite/") && !imports_of("spin:postgres/")
+}
+
 /// What the host itself provides, to every component alike; grants decide what it does.
 fn host_linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
@@ -410,6 +463,7 @@ fn host_linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     relative::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     sqlite::add_to_linker(&mut linker, State::sqlite)?;
+    postgres::add_to_linker(&mut linker, State::postgres)?;
     key_value::add_to_linker(&mut linker, State::key_value)?;
     variables::add_to_linker(&mut linker, State::variables)?;
     links::upstream::add_to_linker(&mut linker)?;

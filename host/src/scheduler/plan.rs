@@ -32,6 +32,10 @@ pub(super) struct Run {
     pub path: Arc<str>,
     /// The manifest has it in a schedule.
     pub scheduled: bool,
+    /// The latest of its times that it is for, if it is for one.
+    pub due_ms: Option<i64>,
+    /// Somebody waits for it besides.
+    pub wanted: bool,
 }
 
 /// What a finished run leads to.
@@ -73,6 +77,8 @@ struct Target {
     wanted: bool,
     retries: u32,
     retry_at: Option<i64>,
+    /// The latest of its times that no run was started for.
+    due: Option<i64>,
     last: Option<LastRun>,
 }
 
@@ -136,8 +142,9 @@ impl Plan {
         match target.phase {
             Phase::Running => target.again = true,
             // It runs after its back-off: a burst of wakes must not undo that.
-            Phase::Idle if target.retry_at.is_some() => {}
+            Phase::Idle if target.retries > 0 && target.retry_at.is_some() => {}
             Phase::Idle => {
+                target.retry_at = None;
                 target.phase = Phase::Queued;
                 self.queue.push_back(id);
                 return Ok(true);
@@ -176,6 +183,7 @@ impl Plan {
             wanted: false,
             retries: 0,
             retry_at: None,
+            due: None,
             last: None,
         };
         self.targets.insert(id, target);
@@ -213,7 +221,33 @@ impl Plan {
         let target = self.targets.get_mut(&id)?;
         target.phase = Phase::Running;
         self.running += 1;
-        Some(target.run(id))
+        let run = target.run(id);
+        target.due = None;
+        Some(run)
+    }
+
+    /// Records that a run was not begun, because it may only begin at another time.
+    pub(super) fn postpone(&mut self, run: &Run, at: i64) {
+        if let Some(target) = self.targets.get_mut(&run.id) {
+            target.due = target.due.max(run.due_ms);
+            target.retry_at = Some(at);
+        }
+        self.pass(run);
+    }
+
+    /// Records that a run need not begin, because another host has done it.
+    pub(super) fn pass(&mut self, run: &Run) {
+        self.running -= 1;
+        let Some(target) = self.targets.get_mut(&run.id) else {
+            return;
+        };
+        target.phase = Phase::Idle;
+        if std::mem::take(&mut target.again) {
+            target.wanted = true;
+            target.retry_at = None;
+            target.phase = Phase::Queued;
+            self.queue.push_back(run.id);
+        }
     }
 
     /// Records the end of a run that began at `started`.
@@ -281,6 +315,8 @@ impl Target {
             component: Arc::clone(&self.component),
             path: Arc::clone(&self.path),
             scheduled: !self.timers.is_empty(),
+            due_ms: self.due,
+            wanted: self.wanted,
         }
     }
 
@@ -291,6 +327,9 @@ impl Target {
         };
         for timer in &mut self.timers {
             let is_due = timer.next.is_some_and(|next| next <= now);
+            if is_due {
+                self.due = self.due.max(timer.next);
+            }
             if is_due || set_back {
                 timer.next = timer.cron.next_after(now, timer.utc_offset_minutes);
             }

@@ -61,8 +61,12 @@ impl Target {
             ("web".to_owned(), job)
         });
         let (clock, invoke) = (Arc::clone(self), Arc::clone(self));
-        let settings =
-            Settings { runs_max, clock: Arc::new(move || clock.now_ms()), metrics: Arc::clone(&self.metrics) };
+        let settings = Settings {
+            runs_max,
+            clock: Arc::new(move || clock.now_ms()),
+            metrics: Arc::clone(&self.metrics),
+            claims: None,
+        };
         let invoke: Invoke = Arc::new(move |component, path| {
             assert_eq!(&*component, "web");
             Arc::clone(&invoke).run(path).boxed()
@@ -295,7 +299,7 @@ async fn no_more_run_at_once_than_may() {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_panics_has_failed_and_harms_no_other() {
     let metrics = Metrics::new();
-    let settings = Settings { runs_max: RUNS_MAX, clock: Arc::new(|| 0), metrics: Arc::clone(&metrics) };
+    let settings = Settings { runs_max: RUNS_MAX, clock: Arc::new(|| 0), metrics: Arc::clone(&metrics), claims: None };
     let invoke: Invoke = Arc::new(|_, path| {
         async move {
             assert_ne!(&*path, "/bad", "on purpose");

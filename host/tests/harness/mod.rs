@@ -1,6 +1,8 @@
 //! What the tests of the host share: guests, applications and a client.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod postgres;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},

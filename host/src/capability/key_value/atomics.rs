@@ -2,9 +2,8 @@
 
 use super::{
     Error,
-    stores::{Store, Stores, text},
+    stores::{Store, Stores},
 };
-use crate::capability::sqlite::Value;
 
 /// How often a change is tried again because another one came between. Each time,
 /// somebody else got on, so only a host that is far too busy comes here.
@@ -21,28 +20,10 @@ impl Stores {
     ) -> Result<bool, Error> {
         self.check_key(key)?;
         self.check_value(&value)?;
-        let label = match store {
-            Store::Memory(memory) => return memory.swap(key, seen, value).ok_or(Error::StoreTooSmall),
-            Store::Durable(label) => label,
-        };
-        let changed = match seen {
-            Some(seen) => {
-                self.execute(
-                    "UPDATE entry SET value = ?1 WHERE store = ?2 AND key = ?3 AND value = ?4 RETURNING 1",
-                    &[Value::Blob(value), text(label), text(key), Value::Blob(seen.to_vec())],
-                )
-                .await?
-            }
-            None => {
-                self.execute(
-                    "INSERT INTO entry(store, key, value) VALUES(?1, ?2, ?3) \
-                     ON CONFLICT(store, key) DO NOTHING RETURNING 1",
-                    &[text(label), text(key), Value::Blob(value)],
-                )
-                .await?
-            }
-        };
-        Ok(!changed.is_empty())
+        match store {
+            Store::Memory(memory) => memory.swap(key, seen, value).ok_or(Error::StoreTooSmall),
+            Store::Durable(label) => self.entries().swap(label, key, seen, value).await,
+        }
     }
 
     /// Adds `delta` to a number, which is 0 where there is none, and gives the sum. A

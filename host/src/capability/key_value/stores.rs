@@ -8,13 +8,16 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::OnceCell;
+use sqlx::PgPool;
 
-use super::{Ctx, Error, memory::Memory, memory::MemoryLimits};
-use crate::capability::sqlite::{self, Database, Value};
-
-const FILE: &str = "key_value.db";
-const LABEL: &str = "key_value";
+use super::{
+    Ctx, Error,
+    entries::Entries,
+    file::FileEntries,
+    memory::{Memory, MemoryLimits},
+    postgres::PostgresEntries,
+};
+use crate::capability::sqlite;
 
 /// Limits of every store of a host.
 #[derive(Debug, Clone)]
@@ -27,7 +30,7 @@ pub struct Settings {
     pub value_bytes_max: usize,
     /// Stores that one instance may have open.
     pub stores_max: usize,
-    /// Wall time of one operation on a file.
+    /// Wall time of one operation on a file or a server.
     pub operation_time_max: Duration,
     /// The file of the durable stores. Its `rows_max` bounds `get-keys`.
     pub database: sqlite::Settings,
@@ -60,10 +63,9 @@ impl Settings {
 /// All key-value stores of a host.
 #[derive(Debug)]
 pub struct Stores {
-    path: PathBuf,
     settings: Settings,
     known: RwLock<BTreeMap<String, Store>>,
-    database: OnceCell<Arc<Database>>,
+    entries: Entries,
 }
 
 /// One store, shared by every instance that was granted its label.
@@ -81,9 +83,15 @@ impl Stores {
     ///
     /// The folder cannot be created.
     pub fn open(dir: impl Into<PathBuf>, settings: Settings) -> Result<Arc<Self>, Error> {
-        let dir = dir.into();
-        sqlite::create_folder(&dir)?;
-        Ok(Arc::new(Self { path: dir.join(FILE), settings, known: RwLock::default(), database: OnceCell::new() }))
+        let entries = Entries::File(FileEntries::open(dir.into(), &settings)?);
+        Ok(Arc::new(Self { settings, known: RwLock::default(), entries }))
+    }
+
+    /// Keeps the durable stores in a Postgres database that has the table of entries.
+    #[must_use]
+    pub fn on_postgres(pool: PgPool, settings: Settings) -> Arc<Self> {
+        let entries = Entries::Postgres(PostgresEntries::new(pool, &settings));
+        Arc::new(Self { settings, known: RwLock::default(), entries })
     }
 
     /// Adds labels that the application has.
@@ -105,28 +113,35 @@ impl Stores {
         Ctx::new(self.clone(), granted.clone())
     }
 
-    /// Closes the file. See [`Database::close`].
+    /// Closes the file, if there is one. See [`sqlite::Database::close`].
     ///
     /// # Errors
     ///
-    /// As [`Database::close`].
+    /// As [`sqlite::Database::close`].
     pub async fn close(&self) -> Result<(), Error> {
-        match self.database.get() {
+        match self.opened() {
             Some(database) => Ok(database.close().await?),
             None => Ok(()),
         }
     }
 
-    /// The health of the file; `None` while nobody has used it.
+    /// The health of the file; `None` while nobody has used one.
     #[must_use]
     pub fn health(&self) -> Option<sqlite::Health> {
-        self.database.get().map(|database| database.health())
+        self.opened().map(|database| database.health())
     }
 
-    /// The counters of the file; `None` while nobody has used it.
+    /// The counters of the file; `None` while nobody has used one.
     #[must_use]
     pub fn counters(&self) -> Option<sqlite::Snapshot> {
-        self.database.get().map(|database| database.counters().snapshot())
+        self.opened().map(|database| database.counters().snapshot())
+    }
+
+    fn opened(&self) -> Option<&Arc<sqlite::Database>> {
+        match &self.entries {
+            Entries::File(entries) => entries.opened(),
+            Entries::Postgres(_) => None,
+        }
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -139,76 +154,48 @@ impl Stores {
 
     pub(super) async fn get(&self, store: &Store, key: &str) -> Result<Option<Vec<u8>>, Error> {
         self.check_key(key)?;
-        let label = match store {
-            Store::Memory(memory) => return Ok(memory.get(key)),
-            Store::Durable(label) => label,
-        };
-        let rows =
-            self.execute("SELECT value FROM entry WHERE store = ?1 AND key = ?2", &[text(label), text(key)]).await?;
-        match rows.into_iter().next() {
-            Some(Value::Blob(value)) => Ok(Some(value)),
-            Some(_) => Err(Error::Corrupt),
-            None => Ok(None),
+        match store {
+            Store::Memory(memory) => Ok(memory.get(key)),
+            Store::Durable(label) => self.entries.get(label, key).await,
         }
     }
 
     pub(super) async fn exists(&self, store: &Store, key: &str) -> Result<bool, Error> {
         self.check_key(key)?;
-        let label = match store {
-            Store::Memory(memory) => return Ok(memory.exists(key)),
-            Store::Durable(label) => label,
-        };
-        let rows = self.execute("SELECT 1 FROM entry WHERE store = ?1 AND key = ?2", &[text(label), text(key)]).await?;
-        Ok(!rows.is_empty())
+        match store {
+            Store::Memory(memory) => Ok(memory.exists(key)),
+            Store::Durable(label) => self.entries.exists(label, key).await,
+        }
     }
 
     pub(super) async fn set(&self, store: &Store, key: String, value: Vec<u8>) -> Result<(), Error> {
         self.check_key(&key)?;
         self.check_value(&value)?;
-        let label = match store {
-            Store::Memory(memory) => {
-                return match memory.set(key, value) {
-                    true => Ok(()),
-                    false => Err(Error::StoreTooSmall),
-                };
-            }
-            Store::Durable(label) => label,
-        };
-        self.execute(
-            "INSERT INTO entry(store, key, value) VALUES(?1, ?2, ?3) \
-             ON CONFLICT(store, key) DO UPDATE SET value = excluded.value",
-            &[text(label), Value::Text(key), Value::Blob(value)],
-        )
-        .await?;
-        Ok(())
+        match store {
+            Store::Memory(memory) => match memory.set(key, value) {
+                true => Ok(()),
+                false => Err(Error::StoreTooSmall),
+            },
+            Store::Durable(label) => self.entries.set(label, key, value).await,
+        }
     }
 
     pub(super) async fn delete(&self, store: &Store, key: &str) -> Result<(), Error> {
         self.check_key(key)?;
-        let label = match store {
+        match store {
             Store::Memory(memory) => {
                 memory.delete(key);
-                return Ok(());
+                Ok(())
             }
-            Store::Durable(label) => label,
-        };
-        self.execute("DELETE FROM entry WHERE store = ?1 AND key = ?2", &[text(label), text(key)]).await?;
-        Ok(())
+            Store::Durable(label) => self.entries.delete(label, key).await,
+        }
     }
 
     pub(super) async fn keys(&self, store: &Store) -> Result<Vec<String>, Error> {
-        let label = match store {
-            Store::Memory(memory) => return Ok(memory.keys()),
-            Store::Durable(label) => label,
-        };
-        self.execute("SELECT key FROM entry WHERE store = ?1 ORDER BY key", &[text(label)])
-            .await?
-            .into_iter()
-            .map(|key| match key {
-                Value::Text(key) => Ok(key),
-                _ => Err(Error::Corrupt),
-            })
-            .collect()
+        match store {
+            Store::Memory(memory) => Ok(memory.keys()),
+            Store::Durable(label) => self.entries.keys(label).await,
+        }
     }
 
     pub(super) fn check_key(&self, key: &str) -> Result<(), Error> {
@@ -225,10 +212,8 @@ impl Stores {
         Ok(())
     }
 
-    /// The first column of what a statement returns.
-    pub(super) async fn execute(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Value>, Error> {
-        let result = self.database().await?.connect(self.settings.operation_time_max).execute(sql, parameters).await?;
-        Ok(result.rows.into_iter().filter_map(|row| row.values.into_iter().next()).collect())
+    pub(super) fn entries(&self) -> &Entries {
+        &self.entries
     }
 
     /// The file of the durable stores; nothing if there never was one.
@@ -236,38 +221,12 @@ impl Stores {
     /// # Errors
     ///
     /// Why it cannot be opened.
-    pub async fn file(&self) -> Result<Option<Arc<Database>>, Error> {
-        if self.database.get().is_none() && !self.path.exists() {
-            return Ok(None);
+    pub async fn file(&self) -> Result<Option<Arc<sqlite::Database>>, Error> {
+        match &self.entries {
+            Entries::File(entries) => entries.existing().await,
+            Entries::Postgres(_) => Ok(None),
         }
-        self.database().await.map(|database| Some(database.clone()))
     }
-
-    async fn database(&self) -> Result<&Arc<Database>, Error> {
-        self.database
-            .get_or_try_init(|| async {
-                let path = self.path.clone();
-                let settings = self.settings.database.clone();
-                let database = tokio::task::spawn_blocking(move || Database::open(&path, LABEL, settings))
-                    .await
-                    .map_err(|error| sqlite::Error::Internal(format!("opening did not finish: {error}")))??;
-                database
-                    .connect(self.settings.operation_time_max)
-                    .execute(
-                        "CREATE TABLE IF NOT EXISTS entry(\
-                             store TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, \
-                             PRIMARY KEY(store, key))",
-                        &[],
-                    )
-                    .await?;
-                Ok(database)
-            })
-            .await
-    }
-}
-
-pub(super) fn text(text: &str) -> Value {
-    Value::Text(text.to_owned())
 }
 
 #[cfg(test)]
