@@ -94,6 +94,12 @@ impl Client {
         }
     }
 
+    /// The same client of another host.
+    #[must_use]
+    pub fn with_base(&self, base: &str) -> Self {
+        Self { base: base.trim_end_matches('/').to_owned(), ..self.clone() }
+    }
+
     /// The same client with a bearer token in each request.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {

@@ -9,6 +9,7 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -48,8 +49,8 @@ pub struct System {
     pub base: String,
     /// Address of the operator's server; the host's alone.
     pub operator: String,
-    pub razorpay: Razorpay,
-    pub mailbox: Mailbox,
+    pub razorpay: Arc<Razorpay>,
+    pub mailbox: Arc<Mailbox>,
     pub engine: Engine,
     environment: Vec<(String, String)>,
     listen: String,
@@ -79,8 +80,8 @@ impl System {
             base: format!("http://{listen}"),
             operator,
             environment: environment(&razorpay, &mailbox, settings),
-            razorpay,
-            mailbox,
+            razorpay: Arc::new(razorpay),
+            mailbox: Arc::new(mailbox),
             engine: Engine::chosen(),
             data: data_folder(&listen)?,
             listen,
@@ -88,6 +89,28 @@ impl System {
         };
         system.launch().await?;
         Ok(system)
+    }
+
+    /// Another host of the same application, with the same settings and doubles. It
+    /// has the same data where that is on a server.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub async fn beside(&self) -> Result<Self> {
+        let (listen, operator) = (free_address()?, free_address()?);
+        let mut other = Self {
+            base: format!("http://{listen}"),
+            operator,
+            razorpay: Arc::clone(&self.razorpay),
+            mailbox: Arc::clone(&self.mailbox),
+            engine: self.engine,
+            environment: self.environment.clone(),
+            data: data_folder(&listen)?,
+            listen,
+            process: None,
+        };
+        other.launch().await?;
+        Ok(other)
     }
 
     /// A client without a login.

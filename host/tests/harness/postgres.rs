@@ -42,10 +42,10 @@ start() { $as "$BIN/postgres" -D "$DIR/data" -c ssl=$tls -c ssl_cert_file="$DIR/
 start
 echo started
 while read -r word; do
-    kill -QUIT $server; wait $server
+    kill -QUIT $server 2>/dev/null; wait $server
     [ "$word" = restart ] && start && echo started
 done
-kill -QUIT $server; wait $server
+kill -QUIT $server 2>/dev/null; wait $server
 rm -rf "$DIR"
 "#;
 
