@@ -69,13 +69,14 @@ fn is_patch(text: &str) -> bool {
 
 /// What the host links: what the names of the interfaces begin with, and of each the
 /// version up to the number of the patch, or a whole draft.
-const OFFERED: [(&str, &[&str]); 17] = [
+const OFFERED: [(&str, &[&str]); 18] = [
     ("cairn:http/upstream", &["1.0."]),
     ("cairn:jobs/wake", &["1.0."]),
     ("fermyon:spin/key-value", &["2.0."]),
     ("fermyon:spin/sqlite", &["2.0."]),
     ("fermyon:spin/variables", &["2.0."]),
     ("spin:key-value/", &["3.0."]),
+    ("spin:postgres/", &["4.0.", "4.1.", "4.2."]),
     ("spin:sqlite/", &["3.0.", "3.1."]),
     ("spin:variables/", &["3.0."]),
     ("wasi:cli/", &["0.2.", "0.3."]),
@@ -127,6 +128,8 @@ mod tests {
             ("wasi:nn/graph@0.2.0", false),
             ("spin:sqlite/sqlite@3.0.0", true),
             ("spin:sqlite/sqlite@3.2.0", false),
+            ("spin:postgres/postgres@4.0.0", true),
+            ("spin:postgres/postgres@4.2.0", true),
             ("fermyon:spin/llm@2.0.0", false),
             ("fermyon:spin/key-value", false),
         ] {
