@@ -118,6 +118,7 @@ async fn an_import_that_is_not_granted_is_refused_with_the_grant_that_would_allo
         ("spin:sqlite/sqlite@3.1.0", "sqlite_databases = [\"<label>\"]"),
         ("spin:key-value/key-value@3.0.0", "key_value_stores = [\"<label>\"]"),
         ("spin:variables/variables@3.0.0", "variables = { <name> = \"{{ <variable> }}\" }"),
+        ("spin:postgres/postgres@4.2.0", "allowed_outbound_hosts = [\"postgres://<host>:<port>\"]"),
         ("wasi:http/client@0.3.0", "allowed_outbound_hosts = [\"https://<host>:<port>\"]"),
     ] {
         let version = bytes(&format!("(component (import \"{import}\" (instance)))"));

@@ -48,7 +48,7 @@ struct Grant {
     advice: &'static str,
 }
 
-const GRANTS: [Grant; 4] = [
+const GRANTS: [Grant; 5] = [
     Grant {
         interfaces: &["spin:sqlite/", "fermyon:spin/sqlite@"],
         granted: |component| !component.sqlite_databases.is_empty(),
@@ -65,16 +65,15 @@ const GRANTS: [Grant; 4] = [
         advice: "variables = { <name> = \"{{ <variable> }}\" }",
     },
     Grant {
-        interfaces: &[
-            "wasi:http/client@",
-            "wasi:http/outgoing-handler@",
-            "wasi:sockets/tcp",
-            "fermyon:spin/http@",
-            "spin:postgres/",
-            "fermyon:spin/postgres@",
-        ],
+        interfaces: &["wasi:http/client@", "wasi:http/outgoing-handler@", "wasi:sockets/tcp", "fermyon:spin/http@"],
         granted: |component| !component.allowed_outbound_hosts.is_empty(),
         advice: "allowed_outbound_hosts = [\"https://<host>:<port>\"]",
+    },
+    Grant {
+        // Its own databases are on Postgres where the application is.
+        interfaces: &["spin:postgres/", "fermyon:spin/postgres@"],
+        granted: |component| !component.allowed_outbound_hosts.is_empty() || !component.sqlite_databases.is_empty(),
+        advice: "allowed_outbound_hosts = [\"postgres://<host>:<port>\"]",
     },
 ];
 
