@@ -26,7 +26,7 @@ pub(super) struct Kind {
 
 /// Statements that leave nothing on a connection, unless they call for it by one of
 /// [`SESSION_WORDS`].
-const SESSIONLESS: [&str; 24] = [
+const SESSIONLESS: [&str; 25] = [
     "select",
     "insert",
     "update",
@@ -50,11 +50,12 @@ const SESSIONLESS: [&str; 24] = [
     "rollback",
     "abort",
     "savepoint",
+    "lock",
     "release",
 ];
 
 /// Functions and kinds of objects that belong to a connection.
-const SESSION_WORDS: [&str; 5] = ["set_config", "advisory", "temp", "setseed", "dblink"];
+const SESSION_WORDS: [&str; 5] = ["set_config", "advisory_lock", "temp", "setseed", "dblink"];
 
 impl Kind {
     pub(super) fn of(sql: &str) -> Self {
@@ -165,6 +166,9 @@ mod tests {
             "DO $$ BEGIN END $$",
         ] {
             assert!(Kind::of(sql).marks_session, "{sql}");
+        }
+        for sql in ["SELECT pg_advisory_xact_lock(1)", "LOCK TABLE t IN EXCLUSIVE MODE"] {
+            assert!(!Kind::of(sql).marks_session, "{sql}: it ends with its transaction");
         }
         for sql in ["SELECT 1", "(SELECT 1)", "INSERT INTO t VALUES ($1)", "BEGIN", "CREATE TABLE t (x BIGINT)"] {
             assert!(!Kind::of(sql).marks_session, "{sql}");
