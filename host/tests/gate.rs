@@ -283,7 +283,7 @@ async fn who_serves_http_must_go_on_doing_so() {
     assert_eq!(
         refusals(swap(&running, "callee", bytes("(component)")).await),
         [
-            "callee serves HTTP now, and this version exports neither cairn:http/handler@1.0.0 nor wasi:http/handler@0.3.0"
+            "callee serves HTTP now, and this version does not: it exports none of cairn:http/handler@1.0.0, wasi:http/handler@0.3.0 and wasi:http/incoming-handler@0.2.0"
         ]
     );
     let streaming = std::fs::read(guest("streaming")).unwrap();

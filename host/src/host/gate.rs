@@ -87,10 +87,11 @@ impl Proposal<'_> {
         let mut problems = ungranted(settings, before, after);
         if Version::serves_http_with(before) && !Version::serves_http_with(after) {
             problems.push(format!(
-                "{} serves HTTP now, and this version exports neither {} nor {}",
+                "{} serves HTTP now, and this version does not: it exports none of {}, {} and {}",
                 settings.id,
                 platform::HANDLER,
-                platform::WASI_HANDLER
+                platform::WASI_HANDLER,
+                platform::WASI_INCOMING_HANDLER
             ));
         }
         problems
