@@ -228,6 +228,40 @@ async fn two_at_once_take_turns_and_the_second_decides_by_what_the_first_did() {
     check(&world, id, &format!("{statuses:?}")).await;
 }
 
+/// Details take no lease, so they change the row under a command that has one. The command
+/// decides once more; if the row changes again, it is refused and nothing has happened.
+#[tokio::test]
+async fn a_row_that_changes_under_a_command_is_decided_on_again() {
+    let (mut worked, mut refused) = (0, 0);
+    for hurry in 0..12 {
+        let world = World::new().await;
+        let id = world.confirmed(2).await;
+        let (meera, desk) = (caller("Meera"), admin());
+        let path = format!("/api/bookings/{id}/participants");
+        let details = async {
+            for _ in 0..hurry {
+                tokio::task::yield_now().await;
+            }
+            for _ in 0..4 {
+                world.ask(Some(&meera), "PUT", &path, super::world::people(2)).await;
+            }
+        };
+        let shift = put(&world, &desk, id, "shift-batch", json!({ "newBatchId": later_batch().id }));
+        let ((), (status, body)) = tokio::join!(details, shift);
+        match status {
+            200 => worked += 1,
+            409 => refused += 1,
+            _ => panic!("{status}: {body}"),
+        }
+        let expected = if status == 200 { later_batch().id } else { batch_id() };
+        world.recover().await;
+        check(&world, id, &format!("{status} after {hurry}")).await;
+        assert_eq!(world.stored(id).await.batch_id, expected);
+        assert_eq!(world.stored(id).await.participants.len(), 2);
+    }
+    assert!(worked > 0, "{worked} worked, {refused} were refused");
+}
+
 /// The lease is somebody's, and does not end: 409, and nothing has changed.
 #[tokio::test]
 async fn a_booking_that_somebody_else_has_is_a_conflict() {

@@ -4,7 +4,12 @@ use cairn_booking::{
     app::{Message, News},
     domain::{BatchStatus, Kind, RequestKind},
 };
-use cairn_shared::{Id, time::DAY};
+use cairn_shared::{
+    Id,
+    http::Request,
+    identity::{CALLER_HEADER, Identity},
+    time::DAY,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -250,4 +255,21 @@ async fn staff_cancel_first_and_answer_then() {
     assert_eq!((status, &body["message"]), (200, &json!("Request approved successfully")));
     assert_eq!(body["booking"]["status"], "cancelled");
     assert_eq!(world.outside.asked.borrow().len(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_is_repeated_with_its_key_is_made_once() {
+    let world = World::new().await;
+    let id = world.confirmed(2).await;
+    let target = format!("/api/bookings/{id}/cancellation-request");
+    let body = json!({ "requestType": "cancellation", "reason": "Exams" });
+    let meera = Identity::Caller(Box::new(caller("Meera"))).encode();
+    for _ in 0..2 {
+        let request = Request::json("POST", &target, &body)
+            .with_header(CALLER_HEADER, meera.clone())
+            .with_header("idempotency-key", "once");
+        let response = world.send(request).await;
+        assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
+    }
+    assert_eq!(world.commands().await, ["request done"]);
 }
