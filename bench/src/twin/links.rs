@@ -395,8 +395,24 @@ impl booking::Peers for Booking {
     }
 
     async fn refund(&self, booking_id: Id, request: &sale::RefundRequest) -> Result<(), booking::RefundError> {
-        let given_back = self.refund_all(booking_id, &request.reason).await;
-        given_back.map_err(|booking::Unavailable(cause)| booking::RefundError::Unavailable(cause))
+        let asked = pay::RefundRequest {
+            key: request.key.clone(),
+            booking_id,
+            participant_id: request.participant,
+            payment_id: request.payment.clone(),
+            amount: request.amount,
+            kind: match request.kind {
+                sale::RefundType::Auto => pay::RefundKind::Auto,
+                sale::RefundType::Full => pay::RefundKind::Full,
+                sale::RefundType::Custom => pay::RefundKind::Custom,
+            },
+            reason: request.reason.clone(),
+            requested_by: request.requested_by.map_or_else(|| "system".to_owned(), |id| id.to_string()),
+        };
+        self.payment.refund(asked).await.map(drop).map_err(|error| match error {
+            pay::RefundError::Other(cause) => booking::RefundError::Unavailable(format!("{cause:?}")),
+            refused => booking::RefundError::Refused(format!("{refused:?}")),
+        })
     }
 
     async fn mail(&self, mail: &booking::Mail) -> Result<(), booking::MailError> {

@@ -15,6 +15,7 @@ const SCHEDULE: &str = "cairn:batch/schedule";
 const SEATS: &str = "cairn:batch/seats";
 const PROMOS: &str = "cairn:payment/promos";
 const CHECKOUT: &str = "cairn:payment/checkout";
+const REFUNDS: &str = "cairn:payment/refunds";
 const MAIL: &str = "cairn:notification/mail";
 const NOTICES: &str = "cairn:notification/notices";
 const NOTICE_KINDS: [&str; 11] = [
@@ -92,6 +93,7 @@ fn agreeable() -> Stage {
         .answer(CHECKOUT, "close", |_| done())
         .answer(CHECKOUT, "list-payments", |_| ok(Val::List(Vec::new())))
         .answer(CHECKOUT, "refund-all", |_| done())
+        .answer(REFUNDS, "refund", |_| unavailable("nothing is given back here"))
         .answer(MAIL, "enqueue", |_| done());
     NOTICE_KINDS.iter().fold(stage, |stage, kind| stage.answer(NOTICES, kind, |_| done()))
 }

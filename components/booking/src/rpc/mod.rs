@@ -8,12 +8,12 @@ use crate::{
     app::{HoldRequest, Mail, MailError, Message, Peers, Place, RefundError, SeatsError, Trip, Unavailable},
     domain::{
         AddOn, Batch, BatchStatus, CreateError, CustomField, DiscountType, GatewayType, GstType, InitialAmount, Kind,
-        PartialTerms, Payable, Quote, RefundRequest, Terms, TrekSummary,
+        PartialTerms, Payable, Quote, RefundRequest, RefundType, Terms, TrekSummary,
     },
     shell::bindings::cairn::{
         batch::{schedule, seats, types as batch_types},
         notification::mail,
-        payment::{checkout, promos},
+        payment::{checkout, promos, refunds},
         trek::catalogue,
         user::accounts,
     },
@@ -305,15 +305,24 @@ impl Peers for Links {
     }
 
     async fn refund(&self, booking_id: Id, request: &RefundRequest) -> Result<(), RefundError> {
-        // A payment that came too late is all that its booking has. Payment makes no other
-        // refunds yet; until it does, they stay due.
-        match request.payment {
-            Some(_) => {
-                let given_back = self.refund_all(booking_id, &request.reason).await;
-                given_back.map_err(|Unavailable(cause)| RefundError::Unavailable(cause))
-            }
-            None => Err(RefundError::Unavailable("payment makes no refunds in parts yet".into())),
-        }
+        let asked = refunds::Request {
+            key: request.key.clone(),
+            booking_id: booking_id.to_string(),
+            participant_id: request.participant.map(|id| id.to_string()),
+            payment_id: request.payment.clone(),
+            amount: request.amount.0,
+            kind: match request.kind {
+                RefundType::Auto => refunds::Kind::Auto,
+                RefundType::Full => refunds::Kind::Full,
+                RefundType::Custom => refunds::Kind::Custom,
+            },
+            reason: request.reason.clone(),
+            requested_by: request.requested_by.map_or_else(|| "system".to_owned(), |id| id.to_string()),
+        };
+        refunds::refund(asked).await.map(drop).map_err(|error| match error {
+            refunds::Error::Unavailable(cause) => RefundError::Unavailable(cause),
+            refused => RefundError::Refused(refused.to_string()),
+        })
     }
 
     async fn mail(&self, sent: &Mail) -> Result<(), MailError> {

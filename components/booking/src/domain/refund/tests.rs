@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    Breakdown, Cancellation, CancellationRequest, Contact, PartialPayment, PaymentMode, User, Who, cancel,
-    restore_participant,
+    Breakdown, Cancellation, CancellationRequest, Contact, EmergencyContact, PartialPayment, ParticipantInput,
+    PaymentMode, User, Who, cancel, merge_participants, restore_participant,
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
@@ -13,31 +13,6 @@ const DAY: i64 = cairn_shared::time::DAY;
 
 fn id(name: &str) -> Id {
     Id::derive(&[name])
-}
-
-fn participant(at: u32) -> Participant {
-    Participant {
-        id: id(&format!("person {at}")),
-        name: format!("Person {at}"),
-        email: String::new(),
-        phone: String::new(),
-        age: None,
-        gender: None,
-        allergies: String::new(),
-        extra_comment: String::new(),
-        medical_conditions: String::new(),
-        special_requests: String::new(),
-        custom_fields: std::collections::BTreeMap::new(),
-        custom_field_responses: Vec::new(),
-        is_cancelled: false,
-        cancelled_at: None,
-        cancellation_reason: String::new(),
-        refund_status: RefundStatus::NotApplicable,
-        refund_amount: Paise::ZERO,
-        refund_date: None,
-        refund_type: RefundType::Auto,
-        severance: None,
-    }
 }
 
 /// A booking of so many people, of which so much is paid.
@@ -61,7 +36,7 @@ fn booking(count: u32, total: i64, paid: i64) -> Booking {
         "status": if is_paid { "confirmed" } else { "payment_confirmed_partial" },
         "mode": if is_paid { PaymentMode::Full } else { PaymentMode::Partial },
         "partial": if is_paid { None } else { Some(partial) }, "session": null,
-        "participants": (0..count).map(participant).collect::<Vec<_>>(),
+        "participants": [],
         "additionalRequests": null, "specialRequirements": null, "adminRemarks": "", "remarks": [], "adminCreated": false,
         "cancellationRequest": CancellationRequest::default(), "cancelledAt": null, "cancelledBy": null,
         "cancellationReason": "", "refundStatus": RefundStatus::NotApplicable, "refundAmount": 0, "refundDate": null,
@@ -69,7 +44,19 @@ fn booking(count: u32, total: i64, paid: i64) -> Booking {
         "refundDue": null, "createdAt": NOW, "updatedAt": NOW,
     });
     // As a document of an earlier version of this service reads, without the newer fields.
-    serde_json::from_value(document).unwrap()
+    let mut booking: Booking = serde_json::from_value(document).unwrap();
+    let people: Vec<_> = (0..count)
+        .map(|at| ParticipantInput {
+            name: Some(format!("Person {at}")),
+            email: Some("p@example.org".into()),
+            phone: Some("1".into()),
+            ..ParticipantInput::default()
+        })
+        .collect();
+    let emergency = EmergencyContact { name: "A".into(), phone: "1".into(), relation: "Parent".into() };
+    let mut ids = (0..count).map(|at| id(&format!("person {at}")));
+    merge_participants(&mut booking, &people, Some(emergency), &[], || ids.next().unwrap()).unwrap();
+    booking
 }
 
 fn cancellation(scope: Scope, choice: RefundChoice, days: i64, command: &str) -> Cancellation {
