@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     release::Release,
-    telemetry::{CorrelationId, TraceContext},
+    telemetry::{CorrelationId, Kind, Recording, TraceContext, Tracer},
 };
 
 /// Calls nested in one another, at most: what calls itself in a circle ends here.
@@ -21,6 +21,10 @@ pub struct Call {
     pub correlation_id: CorrelationId,
     /// The trace it belongs to, and its own span of it.
     pub trace: TraceContext,
+    /// What the first caller wants passed on with the trace: the `tracestate` header.
+    pub trace_state: Option<Arc<str>>,
+    /// Where its spans are recorded, if they are.
+    pub tracer: Tracer,
     /// When the first caller stops waiting.
     pub deadline: Instant,
     /// Calls that lie between this one and the first.
@@ -34,7 +38,31 @@ impl Call {
     /// A call that starts here and may take `time_max`.
     #[must_use]
     pub fn new(correlation_id: CorrelationId, trace: TraceContext, time_max: Duration) -> Self {
-        Self { correlation_id, trace, deadline: Instant::now() + time_max, depth: 0, release: None }
+        Self {
+            correlation_id,
+            trace,
+            trace_state: None,
+            tracer: Tracer::off(),
+            deadline: Instant::now() + time_max,
+            depth: 0,
+            release: None,
+        }
+    }
+
+    /// The same call, recorded by `tracer`.
+    #[must_use]
+    pub fn traced_by(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
+    }
+
+    /// Begins a span within the call's own, which becomes the call's own: what the call
+    /// causes from now on lies within it. Nothing happens where the call is not recorded.
+    pub fn enter(&mut self, kind: Kind, name: impl FnOnce() -> String) -> Option<Recording> {
+        if !self.tracer.records(self.trace) {
+            return None;
+        }
+        self.trace = self.trace.child();
+        self.tracer.start(self.trace, kind, name)
     }
 
     /// The same call, answered by the versions of `release`.
@@ -53,7 +81,7 @@ impl Call {
     #[must_use]
     pub fn nested(&self) -> Option<Self> {
         let depth = self.depth + 1;
-        (depth <= DEPTH_MAX).then(|| Self { depth, trace: self.trace.child(), ..self.clone() })
+        (depth <= DEPTH_MAX).then(|| Self { depth, ..self.clone() })
     }
 
     /// The same call with a deadline no later than `time_max` from now.
@@ -79,6 +107,30 @@ impl CurrentCall {
     #[must_use]
     pub fn get(&self) -> Call {
         self.lock().clone()
+    }
+
+    /// Begins a span within that of the call being worked on, if that is recorded.
+    #[must_use]
+    pub fn span(&self, kind: Kind, name: impl FnOnce() -> String) -> Option<Recording> {
+        let (tracer, trace) = {
+            let call = self.lock();
+            if !call.tracer.records(call.trace) {
+                return None;
+            }
+            (call.tracer.clone(), call.trace)
+        };
+        tracer.start(trace.child(), kind, name)
+    }
+
+    /// Begins the span of a database statement within the call being worked on, if that
+    /// is recorded. Its text holds placeholders; the values stay with the database.
+    #[must_use]
+    pub fn statement(&self, system: &'static str, text: &str) -> Option<Recording> {
+        let verb = || text.split_whitespace().next().unwrap_or("statement").to_uppercase();
+        let mut span = self.span(Kind::Client, verb)?;
+        span.set("db.system.name", system);
+        span.set("db.query.text", text);
+        Some(span)
     }
 
     /// The instance turns to another call.

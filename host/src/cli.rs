@@ -12,7 +12,7 @@ use crate::{
     database::Location,
     host::Host,
     manifest::{self, Application},
-    telemetry::{self, Format, LOG_VARIABLE},
+    telemetry::{self, Format, LOG_VARIABLE, otlp},
 };
 
 const USAGE: &str = "\
@@ -36,6 +36,7 @@ Options:
 
 Application variables are also taken from the environment, as SPIN_VARIABLE_<NAME> or
 <NAME>, and CAIRN_LOG sets what is logged, such as `info` or `warn,host=debug`.
+OTEL_EXPORTER_OTLP_ENDPOINT is where traces and metrics go, if anywhere.
 CAIRN_DATABASE_URL is taken for --database, and keeps its password off the command line.
 ";
 
@@ -197,7 +198,10 @@ async fn serve(options: &Options) -> Result<(), String> {
         Some(url) => Location::new(url).with_connections_from_environment().map(Some),
         None => Location::from_environment(),
     };
+    let telemetry = otlp::Settings::from_environment(|name| std::env::var(name).ok())
+        .map_err(|problems| format!("telemetry cannot be sent:\n- {}", problems.join("\n- ")))?;
     let starting = Host::builder(application)
+        .telemetry(telemetry)
         .database(database.map_err(|error| error.to_string())?)
         .data_dir(&options.data)
         .listen(&options.listen)

@@ -19,13 +19,13 @@ use wasmtime_wasi_http::WasiBody;
 use crate::{
     call::Call,
     manifest::{StaticResponse, Target},
-    message::{self, CORRELATION_ID, TRACEPARENT},
+    message::{self, CORRELATION_ID, TRACEPARENT, TRACESTATE},
     registry::Registry,
     router::{Match, Router},
     server::Handler,
     service::{Failure, Service},
     tally::Ending,
-    telemetry::{CorrelationId, TraceContext},
+    telemetry::{CorrelationId, Kind, TraceContext, Tracer},
 };
 
 const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("spin-client-addr");
@@ -34,6 +34,8 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const RESERVED_PREFIX: &str = "spin-";
 /// Where load balancers ask a Spin application whether it is there.
 const HEALTH_PATH: &str = "/.well-known/spin/health";
+/// A longer `tracestate` is not passed on; W3C asks for 512 at least.
+const TRACESTATE_BYTES_MAX: usize = 512;
 /// What is read of a body past its limit before the connection is given up.
 const DISCARDED_BYTES_MAX: usize = 64 << 20;
 const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
@@ -42,13 +44,14 @@ const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
 pub struct Front {
     router: Router,
     registry: Arc<Registry>,
+    tracer: Tracer,
 }
 
 impl Front {
-    /// Serves the routes of `router` by the services of `registry`.
+    /// Serves the routes of `router` by the services of `registry`, recorded by `tracer`.
     #[must_use]
-    pub fn new(router: Router, registry: Arc<Registry>) -> Self {
-        Self { router, registry }
+    pub fn new(router: Router, registry: Arc<Registry>, tracer: Tracer) -> Self {
+        Self { router, registry, tracer }
     }
 
     async fn route(
@@ -75,15 +78,43 @@ impl Front {
         let Some(chosen) = self.registry.routing().choose(|| caller(request.headers(), client)) else {
             return error(StatusCode::NOT_FOUND, "There is nothing at this address.", None);
         };
-        let call = call_of(request.headers(), correlation_id, service).on(Arc::clone(&chosen.release));
+        let call = self.call_of(request.headers(), correlation_id, service).on(Arc::clone(&chosen.release));
         let began = Instant::now();
+        let mut span =
+            self.tracer.start(call.trace, Kind::Server, || format!("{} {}", request.method(), matched.route));
+        if let Some(span) = &mut span {
+            span.set("http.request.method", request.method().as_str());
+            span.set("url.path", path.as_str());
+            span.set("cairn.correlation_id", correlation_id.as_str());
+        }
         let counted = service.metrics.request();
         let outcome = forward(request, client, &matched, service, call).await;
         chosen.release.tally.add(ending(&outcome), began.elapsed());
         log(service, correlation_id.as_str(), &outcome, began);
+        if let (Some(span), Err(failure)) = (&mut span, &outcome) {
+            span.fail(failure.kind());
+        }
         let response = outcome.unwrap_or_else(|failure| failure_response(&failure, correlation_id.as_str()));
         counted.finish(response.status().as_u16());
+        if let Some(span) = &mut span {
+            span.set("http.response.status_code", response.status().as_u16());
+            if response.status().is_server_error() {
+                span.fail("server error");
+            }
+        }
         response
+    }
+
+    fn call_of(&self, headers: &HeaderMap, correlation_id: &CorrelationId, service: &Service) -> Call {
+        let sent = headers.get(TRACEPARENT).map(HeaderValue::as_bytes);
+        let trace = TraceContext::from_client(sent);
+        let trace = self.tracer.decide(trace, trace.parent_span_id().is_some());
+        let mut call = Call::new(correlation_id.clone(), trace, service.limits.request_time_max);
+        if trace.parent_span_id().is_some() {
+            let state = headers.get(TRACESTATE).and_then(|state| state.to_str().ok());
+            call.trace_state = state.filter(|state| state.len() <= TRACESTATE_BYTES_MAX).map(Arc::from);
+        }
+        call.traced_by(self.tracer.clone())
     }
 }
 
@@ -212,11 +243,6 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
-}
-
-fn call_of(headers: &HeaderMap, correlation_id: &CorrelationId, service: &Service) -> Call {
-    let trace = TraceContext::from_client(headers.get(TRACEPARENT).map(HeaderValue::as_bytes));
-    Call::new(correlation_id.clone(), trace, service.limits.request_time_max)
 }
 
 fn log(service: &Service, correlation_id: &str, outcome: &Result<Response<WasiBody>, Failure>, began: Instant) {

@@ -43,7 +43,11 @@ use crate::{
     scheduler::{self, RUNS_MAX, Scheduler, system_clock},
     server::Server,
     service::{Failure, Service},
-    telemetry::metrics::Dropped,
+    telemetry::{
+        Kind, Tracer,
+        metrics::Dropped,
+        otlp::{self, Exporter},
+    },
     version::{Version, function_key},
 };
 use load::Loader;
@@ -89,6 +93,7 @@ impl Host {
             sources: Sources::none(),
             database: None,
             answers: Answers::default(),
+            telemetry: None,
         }
     }
 }
@@ -103,6 +108,7 @@ pub struct Builder {
     sources: Sources,
     database: Option<Location>,
     answers: Answers,
+    telemetry: Option<otlp::Settings>,
 }
 
 impl Builder {
@@ -146,6 +152,13 @@ impl Builder {
     #[must_use]
     pub fn database(mut self, database: Option<Location>) -> Self {
         self.database = database;
+        self
+    }
+
+    /// Sends traces and metrics to an OpenTelemetry collector; nowhere unless set.
+    #[must_use]
+    pub fn telemetry(mut self, settings: Option<otlp::Settings>) -> Self {
+        self.telemetry = settings;
         self
     }
 
@@ -199,7 +212,14 @@ impl Builder {
         })?;
         tokio::spawn(Registry::trim_idle(Arc::downgrade(&registry)));
 
-        let scheduler = start_scheduler(&loader.application, &registry, &shared)?;
+        let (exporter, tracer) = match self.telemetry {
+            Some(settings) => {
+                let started = Exporter::start(settings, &shared.metrics).map_err(StartError::one)?;
+                (Some(started.0), started.1)
+            }
+            None => (None, Tracer::off()),
+        };
+        let scheduler = start_scheduler(&loader.application, &registry, &shared, &tracer)?;
         let swapper = Arc::new(Swapper::new(loader, Arc::clone(&registry), record));
         swapper.prune();
         let ready = Arc::new(AtomicBool::new(false));
@@ -211,7 +231,7 @@ impl Builder {
             Arc::clone(&swapper),
         );
         let operator = listen(&self.operator, Arc::new(control)).await?;
-        let front = listen(&self.listen, Arc::new(Front::new(router, Arc::clone(&registry)))).await?;
+        let front = listen(&self.listen, Arc::new(Front::new(router, Arc::clone(&registry), tracer))).await?;
         // Set once, since a host starts once.
         let _ = shared.own_address.set(reachable(front.address()));
         ready.store(true, Relaxed);
@@ -223,7 +243,7 @@ impl Builder {
             start_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             "ready"
         );
-        Ok(Running { registry, scheduler, swapper, shared, ready, front, operator, _folder: folder })
+        Ok(Running { registry, scheduler, swapper, shared, ready, front, operator, exporter, _folder: folder })
     }
 }
 
@@ -291,6 +311,7 @@ fn start_scheduler(
     application: &Application,
     registry: &Arc<Registry>,
     shared: &load::Shared,
+    tracer: &Tracer,
 ) -> Result<Arc<Scheduler>, StartError> {
     let jobs = application
         .components
@@ -303,13 +324,15 @@ fn start_scheduler(
         metrics: Arc::clone(&shared.metrics),
         claims: claims.map(|claims| Arc::new(claims) as Arc<dyn scheduler::Claims>),
     };
-    let registry = Arc::downgrade(registry);
+    let (registry, tracer) = (Arc::downgrade(registry), tracer.clone());
     let invoke: scheduler::Invoke = Arc::new(move |component, path| {
-        let registry = registry.clone();
+        let (registry, tracer) = (registry.clone(), tracer.clone());
         Box::pin(async move {
             let registry = registry.upgrade().context("the host is stopping")?;
             let service = registry.get(&component).context("there is no such component")?;
-            let call = Call::own(service.limits.request_time_max);
+            let mut call = Call::own(service.limits.request_time_max).traced_by(tracer.clone());
+            call.trace = tracer.decide(call.trace, false);
+            let _span = tracer.start(call.trace, Kind::Internal, || format!("job {component} {path}"));
             Ok(control::post(service, &path, call).await?.status)
         })
     });
@@ -327,6 +350,7 @@ pub struct Running {
     ready: Arc<AtomicBool>,
     front: Server,
     operator: Server,
+    exporter: Option<Exporter>,
     _folder: DataFolder,
 }
 
@@ -414,6 +438,9 @@ impl Running {
             version.retire(Dropped::Stop);
         }
         self.shared.close().await;
+        if let Some(exporter) = self.exporter {
+            exporter.stop().await;
+        }
         let clean = answered && settled && jobs_aborted == 0;
         tracing::info!(clean, "stopped");
         clean

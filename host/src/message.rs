@@ -14,12 +14,15 @@ use crate::{
     call::Call,
     platform::{Request, Response},
     service::{Failure, Service},
+    telemetry::Recording,
 };
 
 /// Names a request across log lines, components and the answer.
 pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 /// W3C trace context.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// What vendors add to a trace's context.
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// Largest response that is collected from a streaming component for a caller that
 /// wants it whole, in bytes.
 const COLLECTED_RESPONSE_BYTES_MAX: usize = 16 << 20;
@@ -102,6 +105,22 @@ pub fn set_call(headers: &mut HeaderMap, call: &Call) {
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(name, value);
         }
+    }
+}
+
+/// Says in the headers of a request that leaves which span of which trace it belongs to,
+/// unless the component itself continues a trace there.
+pub fn set_trace(headers: &mut HeaderMap, call: &Call, span: Option<&Recording>) {
+    let context = span.and_then(Recording::context);
+    if context.is_none() && headers.contains_key(&TRACEPARENT) {
+        return;
+    }
+    let trace = context.unwrap_or(call.trace).to_string();
+    if let Ok(value) = HeaderValue::try_from(trace) {
+        headers.insert(TRACEPARENT, value);
+    }
+    if let Some(Ok(state)) = call.trace_state.as_deref().map(HeaderValue::from_str) {
+        headers.insert(TRACESTATE, state);
     }
 }
 

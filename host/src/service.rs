@@ -28,7 +28,10 @@ use crate::{
     release::Routing,
     state::{State, StateFactory},
     tally::Ending,
-    telemetry::metrics::{ComponentMetrics, Deadline, Dropped, Rejection},
+    telemetry::{
+        Kind, Recording,
+        metrics::{ComponentMetrics, Deadline, Dropped, Rejection},
+    },
     version::{Slot, Version},
 };
 
@@ -154,7 +157,7 @@ impl Service {
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn handle(self: &Arc<Self>, mut call: Call, request: Request) -> Result<Response, Failure> {
+    pub async fn handle(self: &Arc<Self>, mut call: Call, mut request: Request) -> Result<Response, Failure> {
         if request.body.len() > self.limits.body_bytes_max {
             return Err(Failure::TooLarge);
         }
@@ -163,9 +166,22 @@ impl Service {
             return crate::message::through_streams(self, call, request).await;
         }
         let began = Instant::now();
+        let span = self.enter(&mut call, &version, || request.method.clone());
+        if span.is_some() {
+            crate::message::set_call_headers(&mut request, &call);
+        }
         let outcome = self.handle_buffered(Arc::clone(&version), call, request).await;
+        end(span, outcome.as_ref().map(|response| response.status));
         count(&version, began, outcome.as_ref().map(|response| response.status));
         outcome
+    }
+
+    /// Begins the span of a piece of work in an instance of `version`.
+    fn enter(&self, call: &mut Call, version: &Version, what: impl FnOnce() -> String) -> Option<Recording> {
+        let mut span = call.enter(Kind::Internal, || format!("{} {}", self.id, what()))?;
+        span.set("cairn.component", &*self.id);
+        span.set("cairn.version", version.compiled.hash.as_str());
+        Some(span)
     }
 
     async fn handle_buffered(&self, version: Arc<Version>, call: Call, request: Request) -> Result<Response, Failure> {
@@ -194,11 +210,16 @@ impl Service {
     pub async fn handle_streaming(
         self: &Arc<Self>,
         mut call: Call,
-        request: http::Request<WasiBody>,
+        mut request: http::Request<WasiBody>,
     ) -> Result<http::Response<WasiBody>, Failure> {
         let version = self.version(&mut call)?;
         let began = Instant::now();
+        let span = self.enter(&mut call, &version, || request.method().to_string());
+        if span.is_some() {
+            crate::message::set_call(request.headers_mut(), &call);
+        }
         let outcome = self.stream(Arc::clone(&version), call, request).await;
+        end(span, outcome.as_ref().map(|response| response.status().as_u16()));
         count(&version, began, outcome.as_ref().map(|response| response.status().as_u16()));
         outcome
     }
@@ -242,7 +263,9 @@ impl Service {
     ) -> Result<Vec<Val>, Failure> {
         let version = self.version(&mut call)?;
         let began = Instant::now();
+        let span = self.enter(&mut call, &version, || function.to_owned());
         let outcome = self.call_function(Arc::clone(&version), call, function, params, results_count).await;
+        end(span, outcome.as_ref().map(|_| 200));
         count(&version, began, outcome.as_ref().map(|_| 200));
         outcome
     }
@@ -434,6 +457,16 @@ fn describe(failure: Failure) -> String {
     match failure {
         Failure::Trapped(error) => format!("{error:?}"),
         other => other.to_string(),
+    }
+}
+
+/// Ends the span of a piece of work.
+fn end(span: Option<Recording>, outcome: Result<u16, &Failure>) {
+    let Some(mut span) = span else { return };
+    match outcome {
+        Ok(status) if status >= 500 => span.fail("server error"),
+        Ok(_) => {}
+        Err(failure) => span.fail(failure.kind()),
     }
 }
 

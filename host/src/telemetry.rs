@@ -6,6 +6,8 @@
 pub mod guest;
 mod json;
 pub mod metrics;
+pub mod otlp;
+pub mod span;
 pub mod trace;
 
 use std::io::{IsTerminal, stderr};
@@ -15,6 +17,7 @@ use tracing_subscriber::{Layer, Registry, filter::Targets, fmt, layer::Subscribe
 pub use guest::{LINE_BYTES_MAX, LineBuffer, guest_line};
 pub use json::now;
 pub use metrics::Metrics;
+pub use span::{Kind, Recording, Tracer};
 pub use trace::{CorrelationId, TraceContext};
 
 /// Environment variable with the levels to log: `info`, or by target as in

@@ -43,7 +43,10 @@ use crate::{
     message,
     registry::RegistryHandle,
     service::Failure,
-    telemetry::metrics::{ComponentMetrics, Outbound},
+    telemetry::{
+        Kind, Recording,
+        metrics::{ComponentMetrics, Outbound},
+    },
 };
 
 /// Where an application is reached, once it is.
@@ -70,7 +73,7 @@ const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct OutboundHttp {
     allowed: Arc<AllowedHosts>,
-    client: Client<Connector, WasiBody>,
+    client: HttpClient,
     registry: RegistryHandle,
     own: OwnAddress,
     metrics: Arc<ComponentMetrics>,
@@ -86,21 +89,27 @@ impl OutboundHttp {
         own: OwnAddress,
         metrics: Arc<ComponentMetrics>,
     ) -> Self {
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE_TIME_MAX)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .pool_timer(TokioTimer::new())
-            .build(Connector { allowed: Arc::clone(&allowed), own: Arc::clone(&own) });
+        let client = pooled(Connector { allowed: Arc::clone(&allowed), own: Arc::clone(&own) });
         Self { allowed, client, registry, own, metrics }
     }
 
     async fn send(
         self,
-        request: Request<WasiBody>,
+        mut request: Request<WasiBody>,
         options: Option<RequestOptions>,
         current: Arc<CurrentCall>,
     ) -> Result<Response<WasiBody>, Error> {
+        let mut span = current.span(Kind::Client, || request.method().to_string());
+        if let Some(span) = &mut span {
+            describe(span, &request);
+        }
+        message::set_trace(request.headers_mut(), &current.get(), span.as_ref());
         let outcome = self.send_uncounted(request, options, &current).await;
+        match (&mut span, &outcome) {
+            (Some(span), Ok(response)) => span.set("http.response.status_code", response.status().as_u16()),
+            (Some(span), Err(error)) => span.fail(error.to_string()),
+            (None, _) => {}
+        }
         self.metrics.outbound(match &outcome {
             Ok(_) => Outbound::Answered,
             Err(Error::HttpRequestDenied | Error::DestinationIpProhibited) => Outbound::Denied,
@@ -188,6 +197,30 @@ impl OutboundHttp {
     }
 }
 
+/// An HTTP client that keeps to a list of hosts.
+pub(crate) type HttpClient = Client<Connector, WasiBody>;
+
+/// A client that reaches the `allowed` hosts alone.
+#[must_use]
+pub(crate) fn client(allowed: &Arc<AllowedHosts>) -> HttpClient {
+    pooled(Connector { allowed: Arc::clone(allowed), own: OwnAddress::default() })
+}
+
+fn pooled(connector: Connector) -> HttpClient {
+    Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(IDLE_TIME_MAX)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .pool_timer(TokioTimer::new())
+        .build(connector)
+}
+
+/// Where a request goes, without its query: that may hold a person's data or a key.
+fn describe(span: &mut Recording, request: &Request<WasiBody>) {
+    span.set("http.request.method", request.method().as_str());
+    span.set("server.address", request.uri().host().unwrap_or_default());
+    span.set("url.path", request.uri().path());
+}
+
 /// The error that the connector stored, if there is one; otherwise the connection's.
 fn convert_error(error: hyper_util::client::legacy::Error) -> Error {
     let connecting = error.is_connect();
@@ -260,14 +293,14 @@ impl WasiHttpHooks for OutboundHooks {
 
 /// Makes connections to checked addresses.
 #[derive(Clone)]
-struct Connector {
+pub(crate) struct Connector {
     allowed: Arc<AllowedHosts>,
     own: OwnAddress,
 }
 
 /// Why no connection was made.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+pub(crate) enum Refusal {
     #[error("the address has no host")]
     NoHost,
     #[error("the name could not be resolved")]
@@ -378,7 +411,7 @@ fn tls_config() -> Result<Arc<ClientConfig>, Refusal> {
 }
 
 /// A connection with or without TLS.
-enum Stream {
+pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }

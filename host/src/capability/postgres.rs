@@ -42,6 +42,8 @@ use std::{
 use tokio::sync::Mutex;
 use wasmtime::component::{Accessor, FutureReader, HasData, Linker, Resource, ResourceTable, StreamReader};
 
+use crate::call::CurrentCall;
+
 use self::bindings::spin::postgres::postgres as wit;
 pub use self::{
     address::OWN_HOST,
@@ -105,14 +107,16 @@ pub struct Builder {
 pub struct Ctx {
     databases: Arc<Databases>,
     grants: Grants,
+    current: Arc<CurrentCall>,
     connections_open: Arc<AtomicUsize>,
     transactions_open: Arc<AtomicUsize>,
 }
 
 impl Ctx {
+    /// The state of an instance that works on `current`.
     #[must_use]
-    pub fn new(databases: Arc<Databases>, grants: Grants) -> Self {
-        Self { databases, grants, connections_open: Arc::default(), transactions_open: Arc::default() }
+    pub fn new(databases: Arc<Databases>, grants: Grants, current: Arc<CurrentCall>) -> Self {
+        Self { databases, grants, current, connections_open: Arc::default(), transactions_open: Arc::default() }
     }
 
     /// True while a connection of this instance is in a transaction.
@@ -127,6 +131,7 @@ impl Ctx {
             grants: self.grants.clone(),
             address,
             authority,
+            current: self.current.clone(),
             connections_open: self.connections_open.clone(),
             transactions_open: self.transactions_open.clone(),
         }

@@ -46,6 +46,8 @@ use std::sync::{
 use tokio::sync::Mutex;
 use wasmtime::component::{Accessor, FutureReader, HasData, Linker, Resource, ResourceTable, StreamReader};
 
+use crate::call::CurrentCall;
+
 use self::bindings::spin::sqlite::sqlite as wit;
 pub(in crate::capability) use self::database::create_folder;
 pub use self::{
@@ -90,13 +92,14 @@ impl Drop for Connection {
 pub struct Ctx {
     databases: Arc<Databases>,
     grants: Grants,
+    current: Arc<CurrentCall>,
     connections_open: Arc<AtomicUsize>,
     transactions_open: Arc<AtomicUsize>,
 }
 
 impl Ctx {
-    fn new(databases: Arc<Databases>, grants: Grants) -> Self {
-        Self { databases, grants, connections_open: Arc::default(), transactions_open: Arc::default() }
+    fn new(databases: Arc<Databases>, grants: Grants, current: Arc<CurrentCall>) -> Self {
+        Self { databases, grants, current, connections_open: Arc::default(), transactions_open: Arc::default() }
     }
 
     /// True while a connection of this instance is in a transaction.
@@ -109,6 +112,7 @@ impl Ctx {
         Opening {
             databases: self.databases.clone(),
             grants: self.grants.clone(),
+            current: self.current.clone(),
             connections_open: self.connections_open.clone(),
             transactions_open: self.transactions_open.clone(),
             label,
@@ -145,6 +149,7 @@ impl<'a> View<'a> {
 struct Opening {
     databases: Arc<Databases>,
     grants: Grants,
+    current: Arc<CurrentCall>,
     connections_open: Arc<AtomicUsize>,
     transactions_open: Arc<AtomicUsize>,
     label: String,
@@ -160,7 +165,10 @@ impl Opening {
             return Err(Error::TooManyConnections(connections_max));
         }
         let database = self.databases.database(&self.label).await?;
-        let session = database.connect(self.grants.statement_time_max).counted_in(self.transactions_open);
+        let session = database
+            .connect(self.grants.statement_time_max)
+            .counted_in(self.transactions_open)
+            .recorded_for(self.current);
         self.connections_open.fetch_add(1, Relaxed);
         Ok(Connection { session: Arc::new(Mutex::new(session)), open: self.connections_open })
     }

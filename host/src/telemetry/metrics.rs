@@ -20,6 +20,8 @@
 //! | `cairn_sqlite_…_total`, see `host::database_metrics` | database |
 //! | `cairn_scheduler_runs_total` | component, job, outcome |
 //! | `cairn_outbound_http_requests_total` | component, outcome |
+//! | `cairn_telemetry_exports_total` | signal: `traces`, `metrics`; outcome |
+//! | `cairn_telemetry_spans_dropped` | |
 //! | `process_resident_memory_bytes`, `process_start_time_seconds` | |
 
 use std::{
@@ -174,6 +176,15 @@ label! {
     }
 }
 
+label! {
+    /// What became of telemetry that was sent to a collector.
+    ExportOutcome {
+        Sent = "sent",
+        /// It was not taken, twice.
+        Lost = "lost",
+    }
+}
+
 impl Status {
     /// The class of an HTTP status.
     #[must_use]
@@ -247,6 +258,8 @@ struct Families {
     deadlines: Counters,
     scheduler_runs: Counters,
     outbound: Counters,
+    exports: Counters,
+    spans_dropped: Gauge,
 }
 
 impl Metrics {
@@ -301,6 +314,17 @@ impl Metrics {
         self.families.scheduler_runs.get_or_create(&labels).inc();
     }
 
+    /// Counts a request to the collector of `signal`.
+    pub fn exported(&self, signal: &str, outcome: ExportOutcome) {
+        let labels = vec![("signal", signal.to_owned()), ("outcome", outcome.as_str().to_owned())];
+        self.families.exports.get_or_create(&labels).inc();
+    }
+
+    /// So many spans were lost since the start because too many waited.
+    pub fn spans_dropped(&self, count: u64) {
+        self.families.spans_dropped.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// Everything, as text of type [`CONTENT_TYPE`].
     ///
     /// # Errors
@@ -336,6 +360,8 @@ impl Families {
             deadlines: counters(r, "deadlines", "Limits on time that were reached"),
             scheduler_runs: counters(r, "scheduler_runs", "Runs of jobs and wakes, by outcome"),
             outbound: counters(r, "outbound_http_requests", "HTTP requests to the outside"),
+            exports: counters(r, "telemetry_exports", "Requests to the OpenTelemetry collector"),
+            spans_dropped: gauge(r, "telemetry_spans_dropped", "Spans lost since the start: too many waited"),
         }
     }
 
@@ -360,6 +386,12 @@ fn counters(registry: &mut Registry, name: &str, help: &str) -> Counters {
     let family = Counters::default();
     registry.register(name, help, family.clone());
     family
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
 }
 
 fn gauges(registry: &mut Registry, name: &str, help: &str) -> Gauges {

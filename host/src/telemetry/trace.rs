@@ -66,6 +66,8 @@ impl fmt::Display for CorrelationId {
 pub struct TraceContext {
     trace_id: u128,
     span_id: u64,
+    /// The span that caused this one; zero for the first of a trace. It is not sent on.
+    parent_span_id: u64,
     flags: u8,
 }
 
@@ -80,13 +82,20 @@ impl TraceContext {
     /// The first span of a new trace, sampled.
     #[must_use]
     pub fn generate() -> Self {
-        Self { trace_id: (u128::from(unique()) << 64) | u128::from(unique()), span_id: unique(), flags: SAMPLED }
+        let trace_id = (u128::from(unique()) << 64) | u128::from(unique());
+        Self { trace_id, span_id: unique(), parent_span_id: 0, flags: SAMPLED }
     }
 
-    /// A new span of the same trace, as the host sends it onwards.
+    /// A new span of the same trace, caused by this one.
     #[must_use]
     pub fn child(self) -> Self {
-        Self { span_id: unique(), ..self }
+        Self { span_id: unique(), parent_span_id: self.span_id, ..self }
+    }
+
+    /// The same span, recorded or not.
+    #[must_use]
+    pub fn with_sampled(self, sampled: bool) -> Self {
+        Self { flags: if sampled { SAMPLED } else { 0 }, ..self }
     }
 
     /// The context that a client sent continues; without a valid one a trace begins.
@@ -107,6 +116,12 @@ impl TraceContext {
     #[must_use]
     pub fn span_id(self) -> u64 {
         self.span_id
+    }
+
+    /// The span that caused this one, unless it is the first of its trace.
+    #[must_use]
+    pub fn parent_span_id(self) -> Option<u64> {
+        (self.parent_span_id != 0).then_some(self.parent_span_id)
     }
 
     /// Whether the caller records this trace.
@@ -141,6 +156,7 @@ fn parse_traceparent(text: &str) -> Option<TraceContext> {
     valid.then_some(TraceContext {
         trace_id,
         span_id: u64::try_from(span_id).ok()?,
+        parent_span_id: 0,
         // Bits other than `sampled` mean nothing in the version that is sent on.
         flags: u8::try_from(flags).ok()? & SAMPLED,
     })
@@ -154,7 +170,7 @@ fn hex(text: &str, length: usize) -> Option<u128> {
 
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { trace_id, span_id, flags } = self;
+        let Self { trace_id, span_id, flags, parent_span_id: _ } = self;
         write!(f, "00-{trace_id:032x}-{span_id:016x}-{flags:02x}")
     }
 }
@@ -211,6 +227,7 @@ mod tests {
         let child = parent.child();
         assert_eq!(child.trace_id(), parent.trace_id());
         assert_ne!(child.span_id(), parent.span_id());
+        assert_eq!((parent.parent_span_id(), child.parent_span_id()), (None, Some(parent.span_id())));
         assert!(!child.sampled());
         let continued = TraceContext::from_client(Some(PARENT.as_bytes()));
         assert_eq!(continued.trace_id(), parent.trace_id());

@@ -20,7 +20,10 @@ use super::{
     address::{Address, Outside, Tls},
     pool::{Keeping, Pool},
 };
-use crate::capability::allowed_hosts::{AllowedHosts, Permission};
+use crate::{
+    call::CurrentCall,
+    capability::allowed_hosts::{AllowedHosts, Permission},
+};
 
 /// Connections to one address outside that a component has, of all its instances.
 const CONNECTIONS_AN_ADDRESS_MAX: u32 = 16;
@@ -171,6 +174,7 @@ pub(super) struct Opening {
     pub(super) address: String,
     /// Certificate of the authority that vouches for the server, in PEM.
     pub(super) authority: Option<String>,
+    pub(super) current: Arc<CurrentCall>,
     pub(super) connections_open: Arc<AtomicUsize>,
     pub(super) transactions_open: Arc<AtomicUsize>,
 }
@@ -182,7 +186,8 @@ impl Opening {
             return Err(Error::TooManyConnections(settings.connections_max));
         }
         let connecting = self.databases.connect(&self.grants, &self.address, self.authority, self.transactions_open);
-        Ok(super::Connection::new(connecting.await?, self.connections_open))
+        let session = connecting.await?.recorded_for(self.current);
+        Ok(super::Connection::new(session, self.connections_open))
     }
 }
 

@@ -17,6 +17,8 @@ use sqlx::{
     postgres::{PgArgumentBuffer, PgArguments, PgRow, PgTypeInfo, types::Oid},
 };
 
+use crate::call::CurrentCall;
+
 use super::{
     Error,
     counters::add,
@@ -62,6 +64,8 @@ pub struct Session {
     /// Shared by the sessions of one instance: how many are in a transaction.
     transactions_open: Arc<AtomicUsize>,
     counted: bool,
+    /// The call that its statements are a part of.
+    current: Option<Arc<CurrentCall>>,
 }
 
 impl Drop for Session {
@@ -73,7 +77,13 @@ impl Drop for Session {
 impl Session {
     #[must_use]
     pub fn new(pool: Arc<Pool>, limits: Limits, transactions_open: Arc<AtomicUsize>) -> Self {
-        Self { pool, limits, held: None, lost: false, transactions_open, counted: false }
+        Self { pool, limits, held: None, lost: false, transactions_open, counted: false, current: None }
+    }
+
+    /// Shows its statements in the trace of the call that an instance works on.
+    pub(super) fn recorded_for(mut self, current: Arc<CurrentCall>) -> Self {
+        self.current = Some(current);
+        self
     }
 
     /// Connects now, where the guest keeps its connection.
@@ -92,7 +102,12 @@ impl Session {
     /// # Errors
     /// See [`Error`].
     pub async fn run(&mut self, sql: &str, parameters: &[ParameterValue]) -> Result<Outcome, Error> {
+        let mut span = self.current.as_ref().and_then(|current| current.statement("postgresql", sql));
         let result = self.dispatch(sql, parameters).await;
+        if let (Some(span), Err(_)) = (&mut span, &result) {
+            // The server's words may hold values of the row.
+            span.fail("the statement failed");
+        }
         let counters = self.pool.count();
         add(&counters.statements, 1);
         match &result {

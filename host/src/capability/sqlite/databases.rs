@@ -10,6 +10,8 @@ use std::{
 use futures::future::try_join_all;
 use tokio::sync::OnceCell;
 
+use crate::call::CurrentCall;
+
 use super::{Ctx, Database, Error, Health, Snapshot, create_folder};
 
 /// Length of a label, in bytes.
@@ -101,10 +103,10 @@ impl Databases {
         Ok(())
     }
 
-    /// The state of one instance.
+    /// The state of one instance, which works on `current`.
     #[must_use]
-    pub fn ctx(self: &Arc<Self>, grants: &Grants) -> Ctx {
-        Ctx::new(self.clone(), grants.clone())
+    pub fn ctx(self: &Arc<Self>, grants: &Grants, current: &Arc<CurrentCall>) -> Ctx {
+        Ctx::new(self.clone(), grants.clone(), current.clone())
     }
 
     /// The database with this label, opened now if need be.

@@ -12,6 +12,8 @@ use std::{
     time::Duration,
 };
 
+use crate::call::CurrentCall;
+
 use super::{
     Error, QueryResult, Value,
     counters::add,
@@ -29,6 +31,8 @@ pub struct Session {
     transaction: Option<Transaction>,
     /// Shared by the sessions of one instance: how many are in a transaction.
     transactions_open: Arc<AtomicUsize>,
+    /// The call that its statements are a part of.
+    current: Option<Arc<CurrentCall>>,
     changes: u64,
     last_insert_rowid: i64,
 }
@@ -40,6 +44,7 @@ impl Session {
             time_max,
             transaction: None,
             transactions_open: Arc::default(),
+            current: None,
             changes: 0,
             last_insert_rowid: 0,
         }
@@ -51,6 +56,12 @@ impl Session {
         self
     }
 
+    /// Shows its statements in the trace of the call that an instance works on.
+    pub(super) fn recorded_for(mut self, current: Arc<CurrentCall>) -> Self {
+        self.current = Some(current);
+        self
+    }
+
     /// Executes one statement. If it committed changes, they are on disk when
     /// this returns.
     ///
@@ -59,7 +70,11 @@ impl Session {
     /// See [`Error`]. [`Error::Poisoned`] out of a commit means that nobody knows
     /// whether it will survive a crash.
     pub async fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<QueryResult, Error> {
+        let mut span = self.current.as_ref().and_then(|current| current.statement("sqlite", sql));
         let result = self.dispatch(sql, parameters).await;
+        if let (Some(span), Err(_)) = (&mut span, &result) {
+            span.fail("the statement failed");
+        }
         let counters = self.database.counters();
         add(&counters.statements, 1);
         match &result {

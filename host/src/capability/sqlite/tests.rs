@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::call::{Call, CurrentCall};
+
 use super::{Database, Databases, Error, Grants, Session, Settings, Value, commit::Sync};
 
 const TIME_MAX: Duration = Duration::from_secs(5);
@@ -540,7 +542,7 @@ async fn labels_are_opened_once_and_only_if_declared() {
     assert!(matches!(unknown, Error::NoSuchDatabase));
     assert_eq!(databases.health().len(), 1);
 
-    let ctx = databases.ctx(&Grants::new(["one"], TIME_MAX));
+    let ctx = databases.ctx(&Grants::new(["one"], TIME_MAX), &Arc::new(CurrentCall::new(Call::own(TIME_MAX))));
     for (label, denied) in [("one", None), ("two", Some("granted")), ("three", Some("granted"))] {
         match (ctx.opening(label.to_owned()).run().await, denied) {
             (Ok(connection), None) => {
@@ -574,7 +576,7 @@ async fn an_instance_opens_only_so_many_connections() {
     let folder = Folder::new();
     let databases = Databases::open(&folder.0, Settings { connections_max: 2, ..Settings::default() }).unwrap();
     databases.declare(["one"]).unwrap();
-    let ctx = databases.ctx(&Grants::new(["one"], TIME_MAX));
+    let ctx = databases.ctx(&Grants::new(["one"], TIME_MAX), &Arc::new(CurrentCall::new(Call::own(TIME_MAX))));
     let open = || ctx.opening("one".to_owned()).run();
     let (_first, second) = (open().await.ok(), open().await.ok());
     assert!(matches!(open().await, Err(Error::TooManyConnections(2))));
