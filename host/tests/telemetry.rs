@@ -8,7 +8,7 @@ use std::{
 };
 
 use harness::*;
-use host::{host::Running, manifest as parsing, telemetry::otlp};
+use host::{host::Running, telemetry::otlp};
 use serde_json::Value as Json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -77,16 +77,9 @@ fn request(bytes: &[u8]) -> Option<((String, Json), usize)> {
 
 async fn started(dir: &TestDir, collector: Option<&str>, settings: &str) -> Running {
     let text = manifest(&[("caller", &guest("caller"), "/...", settings), ("callee", &guest("callee"), "", "")]);
-    let application = parsing::parse(&text, dir.path()).unwrap();
     let telemetry =
         collector.map(|endpoint| otlp::Settings::new(endpoint, Duration::from_secs(3600)).expect("an address"));
-    host::host::Host::builder(application)
-        .data_dir(dir.path())
-        .compiled_dir(guest("callee").with_file_name("compiled"))
-        .telemetry(telemetry)
-        .start()
-        .await
-        .unwrap()
+    host(dir, &text).telemetry(telemetry).start().await.unwrap()
 }
 
 async fn ask(running: &Running, path: &str, traceparent: Option<&str>) -> Answer {
