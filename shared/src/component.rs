@@ -124,7 +124,8 @@ impl<C: Component> Service for C {
 
     #[cfg(target_family = "wasm")]
     fn make(config: Config, env: Env) -> Result<Self, String> {
-        C::load(config, Db::open(C::NAME), env)
+        let db = Db::open(C::NAME, config.optional(crate::db::SHARED_POSTGRES));
+        C::load(config, db, env)
     }
 
     /// Natively a database is opened by whoever runs the component.
@@ -311,7 +312,8 @@ pub mod guest {
 
     async fn load<S: Service>() -> Result<S, String> {
         let env = Env::new(S::ID, Rc::new(Timestamp::now), Rc::new(HostUpstream));
-        S::make(Config::read(S::SETTINGS).await, env)
+        let settings = [S::SETTINGS, &[crate::db::SHARED_POSTGRES]].concat();
+        S::make(Config::read(&settings).await, env)
     }
 }
 

@@ -192,7 +192,11 @@ impl std::error::Error for Error {}
 impl From<DbError> for Error {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::Busy => Self::unavailable("the database is locked"),
+            DbError::Busy | DbError::Conflict => Self::unavailable(error),
+            DbError::Value(problem) => {
+                Self::bad_request("The request has a text that is too long or has a character that cannot be stored.")
+                    .cause(problem)
+            }
             other => Self::internal(other),
         }
     }

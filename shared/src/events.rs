@@ -1,8 +1,9 @@
 //! Events from one component to others: CloudEvents 1.0, delivered at least once.
 //!
 //! [`emit`] writes an event in the transaction of the change it tells of, a row for
-//! each consumer. [`relay`] posts what is due to the consumers' [`EVENTS_PATH`] and
-//! deletes what they took. [`first_time`] tells a consumer, in the transaction of its
+//! each consumer. [`relay`] claims what is due, posts it to the consumers'
+//! [`EVENTS_PATH`] and deletes what they took; a claim that runs out, because its host
+//! died, is free for the next relay of any host. [`first_time`] tells a consumer, in the transaction of its
 //! own change, whether it has seen the event. A crash between any two steps repeats a
 //! delivery and loses none. Consumers must not depend on the order.
 
@@ -12,7 +13,7 @@ use serde_json::Value;
 use crate::{
     Db, DbError, Env, Error, Id, Result, Sql, Timestamp, Tx,
     http::{Body, Request},
-    params,
+    idempotency, params,
     time::{HOUR, SECOND},
 };
 
@@ -30,6 +31,12 @@ const INBOX_KEPT: i64 = 30 * 24 * HOUR;
 
 /// How long an event is left to the request that delivers it itself.
 const INLINE_MAX: i64 = 3 * SECOND;
+
+/// How long a claimed event belongs to who delivers it: longer than a request may take.
+const CLAIM: i64 = 35 * SECOND;
+
+/// How long, in ms, [`deliver_now`] waits between two looks at what another is delivering.
+const WATCH_EVERY: u64 = 25;
 
 /// The longest wait between two attempts to deliver: less than the minute between two
 /// scheduled relays, so that none comes too early.
@@ -125,87 +132,149 @@ pub async fn first_time(tx: &Tx, event: &Event, now: Timestamp) -> Result<bool, 
     Ok(tx.query_opt(insert, params![event.id, now]).await?.is_some())
 }
 
-/// Delivers what is due to every consumer, and tells how many did not take it. Two
-/// relays at once deliver twice, which consumers bear.
+/// Delivers what is due to every consumer, and tells how many did not take it. Forgets
+/// events and answers that are too old to be asked for again.
 ///
 /// # Errors
 /// The database's.
 pub async fn relay(db: &Db, env: &Env) -> Result<usize> {
     let mut failed = 0;
-    let due = "SELECT DISTINCT consumer FROM outbox WHERE next_attempt_at <= $1";
+    let due = "SELECT DISTINCT consumer FROM outbox WHERE next_attempt_at <= $1 AND claimed_until <= $2";
     let consumers: Result<Vec<String>, _> =
-        db.query(due, params![env.now()]).await?.iter().map(|row| row.get("consumer")).collect();
+        db.query(due, params![env.now(), env.now()]).await?.iter().map(|row| row.get("consumer")).collect();
     for consumer in consumers? {
-        let select = "SELECT event_id, event, attempts FROM outbox \
-                      WHERE consumer = $1 AND next_attempt_at <= $2 ORDER BY created_at, event_id LIMIT $3";
-        let due = async || db.query(select, params![&consumer, env.now(), DELIVERY_EVENTS_MAX]).await;
-        while let Some(delivered) = deliver(db, env, &consumer, due().await?).await? {
-            if !delivered {
+        while let Some(claimed) = Claimed::due(db, env, &consumer).await? {
+            if !claimed.deliver(db, env).await? {
                 failed += 1;
                 break;
             }
         }
     }
     db.execute("DELETE FROM inbox WHERE received_at < $1", params![env.now().plus(-INBOX_KEPT)]).await?;
+    idempotency::forget(db, env.now()).await?;
     Ok(failed)
 }
 
 /// Delivers what a consumer has not taken yet about a record, due or not, and tells
-/// whether it has everything now.
+/// whether it has everything now. What another is delivering is waited for.
 ///
 /// # Errors
 /// The database's.
 pub async fn deliver_now(db: &Db, env: &Env, consumer: &str, subject: impl ToString) -> Result<bool> {
-    let select = "SELECT event_id, event, attempts FROM outbox \
-                  WHERE subject = $1 AND consumer = $2 ORDER BY created_at, event_id LIMIT $3";
-    let waiting = db.query(select, params![subject.to_string(), consumer, DELIVERY_EVENTS_MAX]).await?;
-    Ok(deliver(db, env, consumer, waiting).await?.unwrap_or(true))
+    let subject = subject.to_string();
+    let select = "SELECT COUNT(*) AS n FROM outbox WHERE subject = $1 AND consumer = $2";
+    for _ in 0..INLINE_MAX.unsigned_abs() / WATCH_EVERY {
+        if db.query_one(select, params![&subject, consumer]).await?.get::<i64>("n")? == 0 {
+            return Ok(true);
+        }
+        if let Some(claimed) = Claimed::about(db, env, consumer, &subject).await? {
+            return claimed.deliver(db, env).await;
+        }
+        crate::time::sleep(WATCH_EVERY).await;
+    }
+    Ok(false)
+}
+
+/// Events that only we deliver, until the claim runs out.
+struct Claimed<'a> {
+    consumer: &'a str,
+    events: Vec<Due>,
 }
 
 struct Due {
     id: Id,
+    created_at: Timestamp,
     event: String,
     attempts: i64,
+    /// Which claim it is: a later one of the same event ends later.
+    until: Timestamp,
 }
 
-/// Delivers one batch; none when it is empty, else whether it was taken.
-async fn deliver(db: &Db, env: &Env, consumer: &str, rows: Vec<crate::Row>) -> Result<Option<bool>> {
-    let due: Result<Vec<Due>, DbError> = rows
-        .iter()
-        .map(|row| Ok(Due { id: row.get("event_id")?, event: row.get("event")?, attempts: row.get("attempts")? }))
-        .collect();
-    let due = due?;
-    if due.is_empty() {
-        return Ok(None);
+impl<'a> Claimed<'a> {
+    /// Claims what is due for a consumer, a delivery at most; none if there is nothing.
+    async fn due(db: &Db, env: &Env, consumer: &'a str) -> Result<Option<Self>> {
+        let now = env.now();
+        let select = "SELECT event_id FROM outbox WHERE consumer = $3 AND next_attempt_at <= $4 AND claimed_until <= $5 \
+                      ORDER BY created_at, event_id LIMIT $6";
+        Self::claim(db, env, consumer, select, params![consumer, now, now, DELIVERY_EVENTS_MAX]).await
     }
-    match post(env, consumer, due.iter().map(|due| due.event.as_str())).await {
-        Ok(()) => {
-            db.transaction(async |tx| forget(tx, consumer, &due).await).await?;
-            Ok(Some(true))
-        }
-        // One event that cannot be taken must not hold up the others.
-        Err(_) if due.len() > 1 => deliver_each(db, env, consumer, due).await.map(Some),
-        Err(cause) => {
-            postpone(db, env, consumer, &due, &cause).await?;
-            Ok(Some(false))
-        }
-    }
-}
 
-async fn deliver_each(db: &Db, env: &Env, consumer: &str, due: Vec<Due>) -> Result<bool> {
-    let mut all_taken = true;
-    for one in due {
-        let outcome = post(env, consumer, std::iter::once(one.event.as_str())).await;
-        let one = [one];
-        match outcome {
-            Ok(()) => db.transaction(async |tx| forget(tx, consumer, &one).await).await?,
+    /// Claims what waits for a consumer about a record.
+    async fn about(db: &Db, env: &Env, consumer: &'a str, subject: &str) -> Result<Option<Self>> {
+        let select = "SELECT event_id FROM outbox WHERE consumer = $3 AND subject = $4 AND claimed_until <= $5 \
+                      ORDER BY created_at, event_id LIMIT $6";
+        Self::claim(db, env, consumer, select, params![consumer, subject, env.now(), DELIVERY_EVENTS_MAX]).await
+    }
+
+    async fn claim(
+        db: &Db,
+        env: &Env,
+        consumer: &'a str,
+        select: &str,
+        which: Vec<crate::db::Value>,
+    ) -> Result<Option<Self>> {
+        let until = env.now().plus(CLAIM);
+        let rows = db.transaction(async |tx| {
+            let update = [
+                "UPDATE outbox SET claimed_until = $1 WHERE consumer = $2 AND event_id IN (",
+                select,
+                tx.skip_locked(),
+                ") RETURNING event_id, created_at, event, attempts",
+            ];
+            tx.query(&update.concat(), [params![until, consumer], which.clone()].concat()).await
+        });
+        let due = |row: &crate::Row| {
+            Ok::<_, DbError>(Due {
+                id: row.get("event_id")?,
+                created_at: row.get("created_at")?,
+                event: row.get("event")?,
+                attempts: row.get("attempts")?,
+                until,
+            })
+        };
+        let mut events = rows.await?.iter().map(due).collect::<Result<Vec<_>, _>>()?;
+        events.sort_by_key(|due| (due.created_at, due.id));
+        Ok((!events.is_empty()).then_some(Self { consumer, events }))
+    }
+
+    /// Whether the consumer took everything. What it did not take is due again later.
+    async fn deliver(self, db: &Db, env: &Env) -> Result<bool> {
+        match post(env, self.consumer, self.events.iter().map(|due| due.event.as_str())).await {
+            Ok(()) => {
+                db.transaction(async |tx| forget(tx, self.consumer, &self.events).await).await?;
+                Ok(true)
+            }
+            // One event that cannot be taken must not hold up the others.
+            Err(_) if self.events.len() > 1 => self.deliver_each(db, env).await,
             Err(cause) => {
-                all_taken = false;
-                postpone(db, env, consumer, &one, &cause).await?;
+                postpone(db, env, self.consumer, &self.events, &cause).await?;
+                Ok(false)
             }
         }
     }
-    Ok(all_taken)
+
+    async fn deliver_each(self, db: &Db, env: &Env) -> Result<bool> {
+        let mut all_taken = true;
+        for mut one in self.events {
+            // Each may take as long as all together were given.
+            if !renew(db, env, self.consumer, &mut one).await? {
+                all_taken = false;
+                continue;
+            }
+            let one = Self { consumer: self.consumer, events: vec![one] };
+            all_taken &= Box::pin(one.deliver(db, env)).await?;
+        }
+        Ok(all_taken)
+    }
+}
+
+/// Prolongs the claim on an event, if it is still ours.
+async fn renew(db: &Db, env: &Env, consumer: &str, due: &mut Due) -> Result<bool> {
+    let until = env.now().plus(CLAIM);
+    let update = "UPDATE outbox SET claimed_until = $1 WHERE event_id = $2 AND consumer = $3 AND claimed_until = $4";
+    let renewed = db.affected(update, params![until, due.id, consumer, due.until]).await? == 1;
+    due.until = until;
+    Ok(renewed)
 }
 
 async fn post(env: &Env, consumer: &str, events: impl Iterator<Item = &str>) -> Result<(), String> {
@@ -231,11 +300,11 @@ async fn postpone(db: &Db, env: &Env, consumer: &str, due: &[Due], cause: &str) 
         "events were not taken and are kept",
         &[("consumer", &consumer), ("events", &due.len()), ("cause", &cause)],
     );
-    let update = "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = $1, last_error = $2 \
-                  WHERE event_id = $3 AND consumer = $4";
+    let update = "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = $1, last_error = $2, claimed_until = 0 \
+                  WHERE event_id = $3 AND consumer = $4 AND claimed_until = $5";
     for one in due {
         let wait = SECOND.saturating_mul(1 << one.attempts.clamp(0, 16)).min(BACKOFF_MAX);
-        db.execute(update, params![env.now().plus(wait), cause, one.id, consumer]).await?;
+        db.execute(update, params![env.now().plus(wait), cause, one.id, consumer, one.until]).await?;
     }
     Ok(())
 }
@@ -251,11 +320,12 @@ mod tests {
         upstream::{Upstream, UpstreamError},
     };
 
-    /// A consumer that remembers, and refuses while told to.
+    /// A consumer that remembers, takes its time, and refuses while told to.
     #[derive(Default)]
     struct Consumer {
         taken: RefCell<Vec<Id>>,
         refuse: RefCell<bool>,
+        takes_millis: RefCell<u64>,
     }
 
     #[crate::async_trait(?Send)]
@@ -265,6 +335,8 @@ mod tests {
                 return Err(UpstreamError::Timeout);
             }
             let events = received(&Body(request.body)).unwrap();
+            let millis = *self.takes_millis.borrow();
+            crate::time::sleep(millis).await;
             self.taken.borrow_mut().extend(events.iter().map(|event| event.id));
             Ok(Response::empty(204))
         }
@@ -273,7 +345,7 @@ mod tests {
     }
 
     async fn world() -> (Db, Env, Rc<Consumer>, Rc<RefCell<i64>>) {
-        let db = Db::open_memory().await.unwrap();
+        let db = Db::for_test().await.unwrap();
         migrations::apply(&db, &[]).await.unwrap();
         let (consumer, time) = (Rc::new(Consumer::default()), Rc::new(RefCell::new(1_000_000)));
         let clock = time.clone();
@@ -308,6 +380,94 @@ mod tests {
         *time.borrow_mut() += 2 * SECOND;
         relay(&db, &env).await.unwrap();
         assert_eq!(consumer.taken.borrow().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn of_several_relays_at_once_one_delivers_an_event() {
+        let (db, env, consumer, _) = world().await;
+        for _ in 0..DELIVERY_EVENTS_MAX + 20 {
+            emit_one(&db, &env).await;
+        }
+        *consumer.takes_millis.borrow_mut() = 20;
+        let (one, two, three) = tokio::join!(relay(&db, &env), relay(&db, &env), relay(&db, &env));
+        assert_eq!((one.unwrap(), two.unwrap(), three.unwrap()), (0, 0, 0));
+        let mut taken = consumer.taken.take();
+        let deliveries = taken.len();
+        taken.sort();
+        taken.dedup();
+        assert_eq!((taken.len(), i64::try_from(deliveries)), (deliveries, Ok(DELIVERY_EVENTS_MAX + 20)));
+        relay(&db, &env).await.unwrap();
+        assert!(consumer.taken.borrow().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_a_relay_had_claimed_when_it_died_is_delivered_by_another_one() {
+        let (db, env, consumer, time) = world().await;
+        let event = emit_one(&db, &env).await;
+        assert!(Claimed::due(&db, &env, "other").await.unwrap().is_some());
+        *time.borrow_mut() += CLAIM - 1;
+        relay(&db, &env).await.unwrap();
+        assert!(consumer.taken.borrow().is_empty(), "it may still be at it");
+        *time.borrow_mut() += 1;
+        relay(&db, &env).await.unwrap();
+        assert_eq!(*consumer.taken.borrow(), [event.id]);
+    }
+
+    #[tokio::test]
+    async fn a_claim_that_ran_out_says_nothing_about_its_event_any_more() {
+        let (db, env, _, time) = world().await;
+        emit_one(&db, &env).await;
+        let late = Claimed::due(&db, &env, "other").await.unwrap().unwrap();
+        *time.borrow_mut() += CLAIM;
+        let next = Claimed::due(&db, &env, "other").await.unwrap().unwrap();
+        postpone(&db, &env, "other", &late.events, "too late").await.unwrap();
+        let mut late = late.events;
+        assert!(!renew(&db, &env, "other", &mut late[0]).await.unwrap());
+        assert!(Claimed::due(&db, &env, "other").await.unwrap().is_none(), "the next one has it");
+        assert!(next.deliver(&db, &env).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_an_effect_waits_for_the_delivery_of_another() {
+        let (db, env, consumer, _) = world().await;
+        let event = emit_one(&db, &env).await;
+        *consumer.takes_millis.borrow_mut() = 200;
+        let wait = async {
+            crate::time::sleep(50).await;
+            let delivered = deliver_now(&db, &env, "other", "1").await;
+            (delivered, consumer.taken.borrow().clone())
+        };
+        let (relayed, (delivered, seen)) = tokio::join!(relay(&db, &env), wait);
+        assert_eq!(relayed.unwrap(), 0);
+        assert!(delivered.unwrap());
+        assert_eq!(seen, [event.id]);
+    }
+
+    #[tokio::test]
+    async fn one_event_that_is_not_taken_does_not_hold_up_the_others() {
+        struct Picky(Rc<Consumer>);
+
+        #[crate::async_trait(?Send)]
+        impl Upstream for Picky {
+            async fn send(&self, to: &str, request: Request) -> Result<Response, UpstreamError> {
+                let bad = received(&Body(request.body.clone())).unwrap().iter().any(|event| event.kind == "thing.bad");
+                if bad { Ok(Response::empty(400)) } else { self.0.send(to, request).await }
+            }
+
+            async fn wake(&self, _: &str, _: &str) {}
+        }
+
+        let (db, env, consumer, _) = world().await;
+        let clock = env.clone();
+        let env = Env::new("test", Rc::new(move || clock.now()), Rc::new(Picky(consumer.clone())));
+        let bad = Event::new(&env, "thing.bad", "1", &()).unwrap();
+        db.transaction(async |tx| emit(tx, &bad, &["other"]).await).await.unwrap();
+        let good = [emit_one(&db, &env).await.id, emit_one(&db, &env).await.id];
+        assert_eq!(relay(&db, &env).await.unwrap(), 1);
+        let mut taken = consumer.taken.borrow().clone();
+        taken.sort_by_key(|id| *id != good[0]);
+        assert_eq!(taken, good);
+        assert_eq!(db.query("SELECT event_id FROM outbox", params![]).await.unwrap().len(), 1);
     }
 
     #[tokio::test]

@@ -1,13 +1,14 @@
 //! Requests that carry an `Idempotency-Key`: the second one gets the first one's answer.
 //!
 //! The key is taken before the work and the answer stored after it. If the process
-//! dies in between, the key is free again after [`LEASE`]; the work itself has to
-//! bear being begun twice.
+//! dies in between, the key is free again after [`LEASE`], on whichever host; the work
+//! itself has to bear being begun twice. Who comes back after its lease has run out
+//! changes nothing any more.
 
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Db, Env, Error, Result, Sql,
+    Db, DbError, Env, Error, Result, Sql, Timestamp,
     http::{Body, Header, IntoResponse, Response},
     params,
     time::{HOUR, MINUTE},
@@ -55,46 +56,61 @@ pub async fn once<R: IntoResponse>(
     work: impl AsyncFnOnce() -> Result<R>,
 ) -> Result<Response> {
     let Some(key) = key else { return Ok(work().await?.into_response()) };
-    if let Some(stored) = take(db, env, &key).await? {
-        return Ok(stored);
-    }
+    let lease = match take(db, env, &key).await? {
+        Taken::Answered(response) => return Ok(response),
+        Taken::Until(lease) => lease,
+    };
     let response = match work().await {
         Ok(done) => done.into_response(),
         Err(error) if error.status() >= 500 || error.status() == 409 => {
-            let delete = "DELETE FROM idempotency WHERE scope = $1 AND request_key = $2";
-            db.execute(delete, params![key.scope, key.key]).await?;
+            let delete = "DELETE FROM idempotency WHERE scope = $1 AND request_key = $2 AND locked_until = $3";
+            db.execute(delete, params![key.scope, key.key, lease]).await?;
             return Err(error);
         }
         Err(error) => error.into_response(env.service, env.now()),
     };
-    let update = "UPDATE idempotency SET status = $1, headers = $2, body = $3 WHERE scope = $4 AND request_key = $5";
+    let update = "UPDATE idempotency SET status = $1, headers = $2, body = $3 \
+                  WHERE scope = $4 AND request_key = $5 AND locked_until = $6";
     let headers = serde_json::to_string(&response.headers).map_err(Error::internal)?;
-    db.execute(update, params![i64::from(response.status), headers, response.body.clone(), key.scope, key.key]).await?;
+    let values = params![i64::from(response.status), headers, response.body.clone(), key.scope, key.key, lease];
+    db.execute(update, values).await?;
     Ok(response)
 }
 
+/// Forgets what is kept no longer.
+pub(crate) async fn forget(db: &Db, now: Timestamp) -> Result<(), DbError> {
+    db.execute("DELETE FROM idempotency WHERE created_at < $1", params![now.plus(-KEPT)]).await
+}
+
+enum Taken {
+    /// The key is ours until then; no other lease of it ends at the same instant.
+    Until(Timestamp),
+    Answered(Response),
+}
+
 /// Takes the key, or answers what was answered before.
-async fn take(db: &Db, env: &Env, key: &Key) -> Result<Option<Response>> {
+async fn take(db: &Db, env: &Env, key: &Key) -> Result<Taken> {
     let now = env.now();
     db.transaction(async |tx| {
-        tx.execute("DELETE FROM idempotency WHERE created_at < $1", params![now.plus(-KEPT)]).await?;
-        let select = "SELECT fingerprint, locked_until, status, headers, body FROM idempotency WHERE scope = $1 AND request_key = $2";
-        if let Some(row) = tx.query_opt(select, params![&key.scope, &key.key]).await? {
+        let select = "SELECT fingerprint, locked_until, status, headers, body FROM idempotency \
+                      WHERE scope = $1 AND request_key = $2 AND created_at >= $3";
+        if let Some(row) = tx.query_opt(select, params![&key.scope, &key.key, now.plus(-KEPT)]).await? {
             if row.get::<String>("fingerprint")? != key.fingerprint {
                 return Err(Error::new(422, "IDEMPOTENCY_KEY_REUSED", "This Idempotency-Key was used for another request."));
             }
             if let Some(status) = row.get::<Option<u32>>("status")? {
                 let status = u16::try_from(status).map_err(Error::internal)?;
-                return Ok(Some(Response { status, headers: row.json("headers")?, body: row.get("body")? }));
+                return Ok(Taken::Answered(Response { status, headers: row.json("headers")?, body: row.get("body")? }));
             }
-            if row.get::<crate::Timestamp>("locked_until")? > now {
+            if row.get::<Timestamp>("locked_until")? > now {
                 return Err(Error::conflict("The same request is being processed. Please wait for its answer."));
             }
         }
         let upsert = "INSERT INTO idempotency (scope, request_key, fingerprint, created_at, locked_until) VALUES ($1, $2, $3, $4, $5) \
-                      ON CONFLICT (scope, request_key) DO UPDATE SET locked_until = excluded.locked_until";
+                      ON CONFLICT (scope, request_key) DO UPDATE SET fingerprint = excluded.fingerprint, created_at = excluded.created_at, \
+                      locked_until = excluded.locked_until, status = NULL, headers = NULL, body = NULL";
         tx.execute(upsert, params![&key.scope, &key.key, &key.fingerprint, now, now.plus(LEASE)]).await?;
-        Ok(None)
+        Ok(Taken::Until(now.plus(LEASE)))
     })
     .await
 }
@@ -118,7 +134,7 @@ mod tests {
     }
 
     async fn database() -> Db {
-        let db = Db::open_memory().await.unwrap();
+        let db = Db::for_test().await.unwrap();
         migrations::apply(&db, &[]).await.unwrap();
         db
     }
@@ -144,6 +160,53 @@ mod tests {
         assert!(ask(&db, "k", "a", Err(Error::unavailable("down")), &runs).await.is_err());
         assert_eq!(ask(&db, "k", "a", Ok(201), &runs).await.unwrap(), 201);
         assert_eq!(runs.get(), 2);
+    }
+
+    #[tokio::test]
+    async fn of_many_at_once_one_does_the_work() {
+        let (db, runs) = (database().await, Cell::new(0));
+        let all = (0..12).map(|_| ask(&db, "k", "a", Ok(201), &runs));
+        for answer in futures::future::join_all(all).await {
+            assert!(matches!(answer.map_err(|error| error.status()), Ok(201) | Err(409)));
+        }
+        assert_eq!(runs.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_comes_back_after_its_lease_changes_nothing() {
+        let (db, runs) = (database().await, Cell::new(0));
+        let time = std::rc::Rc::new(Cell::new(1_000_000));
+        let clock = time.clone();
+        let env =
+            Env::new("test", std::rc::Rc::new(move || Timestamp::from_millis(clock.get())), Env::for_test("").upstream);
+        let key = || Key { scope: "user/route".into(), key: "k".into(), fingerprint: "a".into() };
+        let slow = once(&db, &env, Some(key()), async || {
+            time.set(time.get() + LEASE);
+            let next = once(&db, &env, Some(key()), async || {
+                runs.set(runs.get() + 1);
+                Ok(Response::empty(201))
+            });
+            assert_eq!(next.await.unwrap().status, 201);
+            Err::<Response, _>(Error::unavailable("too late"))
+        });
+        assert_eq!(slow.await.unwrap_err().status(), 503);
+        let answer = once(&db, &env, Some(key()), async || Ok(Response::empty(500))).await.unwrap();
+        assert_eq!((answer.status, runs.get()), (201, 1));
+    }
+
+    #[tokio::test]
+    async fn a_key_is_new_again_after_a_day() {
+        let (db, time) = (database().await, std::rc::Rc::new(Cell::new(1_000_000)));
+        let clock = time.clone();
+        let env =
+            Env::new("test", std::rc::Rc::new(move || Timestamp::from_millis(clock.get())), Env::for_test("").upstream);
+        let key = |fingerprint: &str| Key { scope: "s".into(), key: "k".into(), fingerprint: fingerprint.into() };
+        assert_eq!(once(&db, &env, Some(key("a")), async || Ok(Response::empty(201))).await.unwrap().status, 201);
+        time.set(time.get() + KEPT + 1);
+        assert_eq!(once(&db, &env, Some(key("b")), async || Ok(Response::empty(202))).await.unwrap().status, 202);
+        time.set(time.get() + KEPT + 1);
+        forget(&db, env.now()).await.unwrap();
+        assert!(db.query("SELECT status FROM idempotency", params![]).await.unwrap().is_empty());
     }
 
     #[tokio::test]

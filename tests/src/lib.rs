@@ -7,5 +7,6 @@
 
 pub mod client;
 pub mod doubles;
+pub mod postgres;
 pub mod system;
 pub mod trekker;

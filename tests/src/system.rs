@@ -1,7 +1,8 @@
 //! The whole system as its operator starts it, with doubles around it.
 //!
 //! The host runs as a process of its own, so that a test can kill it. With
-//! `CAIRN_TEST_ENGINE=spin` the same application is served by `spin up` instead.
+//! `CAIRN_TEST_ENGINE=spin` the same application is served by `spin up` instead; with
+//! `CAIRN_TEST_POSTGRES`, the URL of a server, the host keeps its data there.
 
 use std::{
     io,
@@ -18,6 +19,7 @@ use anyhow::{Context, Result, bail};
 use crate::{
     client::Client,
     doubles::{Mailbox, Razorpay},
+    postgres,
 };
 
 /// The first admin of every test system.
@@ -76,13 +78,20 @@ impl System {
         let mailbox = Mailbox::start("127.0.0.1:0", "127.0.0.1:0").await.context("the mailbox double")?;
         let (listen, operator) = (free_address()?, free_address()?);
         razorpay.set_webhook_url(format!("http://{listen}/api/payments/webhook"));
+        let engine = Engine::chosen();
+        let mut environment = environment(&razorpay, &mailbox, settings);
+        if engine == Engine::Cairn
+            && let Some(url) = postgres::database().await?
+        {
+            environment.push(("CAIRN_DATABASE_URL".to_owned(), url));
+        }
         let mut system = Self {
             base: format!("http://{listen}"),
             operator,
-            environment: environment(&razorpay, &mailbox, settings),
+            environment,
             razorpay: Arc::new(razorpay),
             mailbox: Arc::new(mailbox),
-            engine: Engine::chosen(),
+            engine,
             data: data_folder(&listen)?,
             listen,
             process: None,

@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod postgres;
 mod soak;
 mod spin;
 mod test;

@@ -103,10 +103,10 @@ impl App {
     pub async fn take_events(&self, events: &[Event]) -> Result<()> {
         let parsed: Result<Vec<_>> =
             events.iter().map(|event| Ok(News::of(event)?.map(|news| (event, news)))).collect();
-        let now = self.env.now();
+        let (parsed, now) = (parsed?, self.env.now());
         self.db
             .transaction(async |tx| {
-                for (event, news) in parsed?.into_iter().flatten() {
+                for (event, news) in parsed.iter().flatten() {
                     if events::first_time(tx, event, now).await? {
                         news.save(tx).await?;
                     }

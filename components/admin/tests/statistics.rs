@@ -32,7 +32,7 @@ async fn world() -> World {
     let now = Rc::new(Cell::new("2026-11-22T06:00:00Z".parse().unwrap()));
     let clock = now.clone();
     let env = Env::new("admin", Rc::new(move || clock.get()), Rc::new(Unreachable));
-    let app = App::load(Config::of(&[]), Db::open_memory().await.unwrap(), env).unwrap();
+    let app = App::load(Config::of(&[]), Db::for_test().await.unwrap(), env).unwrap();
     component::prepare(&app).await.unwrap();
     World { app: Rc::new(app), now }
 }

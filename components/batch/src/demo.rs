@@ -105,7 +105,7 @@ mod tests {
     #[tokio::test]
     async fn the_demo_fills_an_empty_database_once() {
         let text = include_str!("../../../demo/batch/batches.json");
-        let db = Db::open_memory().await.unwrap();
+        let db = Db::for_test().await.unwrap();
         let app = App::load(Config::of(&[]), db, Env::for_test("batch")).unwrap();
         component::prepare(&app).await.unwrap();
         insert(&app, text).await.unwrap();

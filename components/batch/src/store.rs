@@ -88,8 +88,8 @@ pub async fn batch_count(sql: &impl Sql) -> Result<i64, DbError> {
 /// Adds to the batch's counter if the seats are there and it is not cancelled.
 /// This one statement decides who gets the last seat. Giving back always works.
 pub async fn batch_take(tx: &Tx, change: &Change) -> Result<bool, DbError> {
-    let update = "UPDATE batches SET taken = taken + $1 WHERE id = $2 AND ($3 <= 0 OR (cancelled = 0 \
-                  AND taken + $4 <= max_participants - CASE WHEN $5 = 1 THEN 0 ELSE reserved_slots END)) RETURNING id";
+    let update = "UPDATE batches SET taken = taken + $1 WHERE id = $2 AND (CAST($3 AS BIGINT) <= 0 OR (cancelled = 0 \
+                  AND taken + $4 <= max_participants - CASE WHEN CAST($5 AS BIGINT) = 1 THEN 0 ELSE reserved_slots END)) RETURNING id";
     let (delta, hold) = (change.delta, &change.hold);
     let values = params![delta, hold.batch_id, delta, delta, hold.use_reserved];
     Ok(tx.query_opt(update, values).await?.is_some())

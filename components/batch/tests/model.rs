@@ -69,7 +69,7 @@ async fn world() -> World {
     let now = Rc::new(Cell::new("2026-11-22".parse().unwrap()));
     let clock = now.clone();
     let env = Env::new("batch", Rc::new(move || clock.get()), Rc::new(Unreachable));
-    let app = App::load(Config::of(&[]), Db::open_memory().await.unwrap(), env).unwrap();
+    let app = App::load(Config::of(&[]), Db::for_test().await.unwrap(), env).unwrap();
     component::prepare(&app).await.unwrap();
     let batches = [Id::derive(&["one"]), Id::derive(&["two"])];
     for (id, max_participants) in batches.into_iter().zip(SEATS) {

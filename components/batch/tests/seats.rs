@@ -14,6 +14,7 @@ use cairn_shared::{
     time::{DAY, MINUTE},
     upstream::Unreachable,
 };
+use futures::future::join_all;
 
 struct World {
     app: Rc<App>,
@@ -25,7 +26,7 @@ async fn world(max_participants: u32, reserved_slots: u32) -> World {
     let now = Rc::new(Cell::new("2026-11-22".parse().unwrap()));
     let clock = now.clone();
     let env = Env::new("batch", Rc::new(move || clock.get()), Rc::new(Unreachable));
-    let app = App::load(Config::of(&[]), Db::open_memory().await.unwrap(), env).unwrap();
+    let app = App::load(Config::of(&[]), Db::for_test().await.unwrap(), env).unwrap();
     component::prepare(&app).await.unwrap();
     let batch = Id::derive(&["batch"]);
     let row = Batch {
@@ -258,4 +259,32 @@ async fn a_batch_is_read_by_its_id() {
     );
     assert_eq!(get(&Id::derive(&["x"]).to_string()).await.0, 404);
     assert_eq!(get("nonsense").await.0, 400);
+}
+
+#[tokio::test]
+async fn of_many_who_come_at_once_as_many_get_seats_as_there_are() {
+    let world = world(10, 0).await;
+    let keys: Vec<_> = (0..30).map(|n| format!("key {n}")).collect();
+    let answers = join_all(keys.iter().map(|key| world.hold(key, 1))).await;
+    let got = answers.iter().filter(|answer| answer.is_ok()).count();
+    let refused = answers.iter().filter(|answer| matches!(answer, Err(SeatsError::SoldOut(0)))).count();
+    assert_eq!((got, refused, world.taken().await), (10, 20, 10), "{answers:?}");
+
+    // Some give theirs back while others come, and everybody repeats what they asked.
+    let holders: Vec<_> = keys.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(key, _)| key).collect();
+    let give_back = join_all(holders[..5].iter().map(|key| world.app.release(key)));
+    let come = join_all(keys.iter().filter(|key| !holders.contains(key)).map(|key| world.hold(key, 1)));
+    let confirm = join_all(holders[5..].iter().map(|key| world.app.confirm(key)));
+    let (given_back, came, confirmed) = tokio::join!(give_back, come, confirm);
+    assert!(given_back.iter().all(Result::is_ok) && confirmed.iter().all(Result::is_ok));
+    let came = came.iter().filter(|answer| answer.is_ok()).count();
+    assert!(came <= 5, "{came}");
+    assert_eq!(world.taken().await, 5 + u32::try_from(came).unwrap());
+
+    // The holds run out, and many who come at once all find them so.
+    world.wait(DAY);
+    let again: Vec<_> = (0..20).map(|n| format!("late {n}")).collect();
+    let late = join_all(again.iter().map(|key| world.hold(key, 1))).await;
+    assert_eq!(late.iter().filter(|answer| answer.is_ok()).count(), 5, "{late:?}");
+    assert_eq!(world.taken().await, 10);
 }

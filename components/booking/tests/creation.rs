@@ -194,7 +194,7 @@ async fn a_change_that_gets_no_seats_leaves_the_booking_as_it_was() {
 async fn two_requests_at_once_end_in_one_booking() {
     let folder = std::env::temp_dir().join(format!("cairn-booking-{}", Id::generate(Timestamp::now())));
     std::fs::create_dir_all(&folder).unwrap();
-    let world = World::with(Db::open_file(&folder.join("booking.db")).await.unwrap()).await;
+    let world = World::with(Db::for_test_in(&folder.join("booking.db")).await.unwrap()).await;
     let (meera, body) = (caller("Meera"), json!({}));
     let answers = tokio::join!(
         world.book_as(&meera, body.clone()),

@@ -25,7 +25,7 @@ struct DemoRegion {
     created_days_ago: i64,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct DemoBlog {
     #[serde(rename = "_id")]
@@ -44,7 +44,7 @@ struct DemoBlog {
     created_days_ago: i64,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct DemoAuthor {
     #[serde(rename = "_id")]
     id: Id,
@@ -101,18 +101,19 @@ pub async fn load(app: &App) -> Result<(), String> {
 async fn insert(app: &App, regions: &str, blogs: &str) -> Result<(), String> {
     let (regions, blogs) = (parsed::<DemoRegion>(REGIONS, regions)?, parsed::<DemoBlog>(BLOGS, blogs)?);
     let now = app.env.now();
+    let regions: Vec<_> = regions.into_iter().map(|demo| demo.region(now)).collect();
     let loaded = app.db.transaction(async |tx| {
         if !store::is_empty(tx).await? {
             return Ok(());
         }
-        for demo in regions {
-            store::region_insert(tx, &demo.region(now)).await?;
+        for region in &regions {
+            store::region_insert(tx, region).await?;
         }
-        for demo in blogs {
+        for demo in &blogs {
             let slug = domain::slug(&demo.title);
             let taken = store::blog_slugs_like(tx, &slug).await?;
             let slug = domain::free_slug(&slug, |candidate| taken.iter().any(|taken| taken == candidate));
-            store::blog_insert(tx, &demo.blog(slug, now)).await?;
+            store::blog_insert(tx, &demo.clone().blog(slug, now)).await?;
         }
         Ok::<_, cairn_shared::DbError>(())
     });
@@ -134,7 +135,7 @@ mod tests {
     async fn the_demo_fills_an_empty_database_once_and_its_draft_is_not_public() {
         let (regions, blogs) =
             (include_str!("../../../demo/content/blog-regions.json"), include_str!("../../../demo/content/blogs.json"));
-        let app = App::load(Config::of(&[]), Db::open_memory().await.unwrap(), Env::for_test("content")).unwrap();
+        let app = App::load(Config::of(&[]), Db::for_test().await.unwrap(), Env::for_test("content")).unwrap();
         component::prepare(&app).await.unwrap();
         insert(&app, regions, blogs).await.unwrap();
         insert(&app, regions, blogs).await.unwrap();

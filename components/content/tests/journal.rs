@@ -67,7 +67,7 @@ async fn world() -> World {
     let uploads = tempfile::tempdir().unwrap();
     std::fs::create_dir(uploads.path().join("images")).unwrap();
     std::fs::write(uploads.path().join("images/fort loop.jpg"), b"jpeg").unwrap();
-    let mut app = App::load(Config::of(&[]), Db::open_memory().await.unwrap(), Env::for_test("content")).unwrap();
+    let mut app = App::load(Config::of(&[]), Db::for_test().await.unwrap(), Env::for_test("content")).unwrap();
     app.uploads_dir = uploads.path().to_owned();
     component::prepare(&app).await.unwrap();
     let published = |days| Status::Published(days_ago(days));

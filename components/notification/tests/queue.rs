@@ -58,7 +58,7 @@ async fn world() -> World {
         ("site_name", "High Trails"),
         ("frontend_url", "https://trails.example.in/"),
     ]);
-    let app = App::load(config, Db::open_memory().await.unwrap(), env).unwrap();
+    let app = App::load(config, Db::for_test().await.unwrap(), env).unwrap();
     component::prepare(&app).await.unwrap();
     World { app: Rc::new(app), mailbox, now, woken }
 }
@@ -304,7 +304,7 @@ async fn old_mails_are_forgotten_and_open_ones_kept() {
 #[tokio::test]
 async fn everything_wrong_with_the_configuration_is_named_together() {
     let config = Config::of(&[("email_port", "465"), ("email_from", "nobody")]);
-    let Err(problem) = App::load(config, Db::open_memory().await.unwrap(), Env::for_test("notification")) else {
+    let Err(problem) = App::load(config, Db::for_test().await.unwrap(), Env::for_test("notification")) else {
         panic!("it was accepted");
     };
     for name in ["email_port", "email_from", "frontend_url"] {
@@ -314,7 +314,7 @@ async fn everything_wrong_with_the_configuration_is_named_together() {
 
 #[tokio::test]
 async fn without_a_mail_server_mails_are_queued_and_kept() {
-    let db = Db::open_memory().await.unwrap();
+    let db = Db::for_test().await.unwrap();
     let config = Config::of(&[("frontend_url", "http://localhost:3000")]);
     let app = Rc::new(App::load(config, db, Env::for_test("notification")).unwrap());
     component::prepare(&*app).await.unwrap();

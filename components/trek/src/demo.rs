@@ -41,6 +41,7 @@ pub async fn insert(app: &App, files: &Files) -> Result<(), String> {
     let regions: Vec<Region> = documents("regions", &files.regions, now)?;
     let treks: Vec<Trek> = documents("treks", &files.treks, now)?;
     let sections: Vec<DemoSection> = documents("sections", &files.sections, now)?;
+    let sections: Vec<Section> = sections.into_iter().map(Into::into).collect();
     let loaded = app.db.transaction(async |tx| {
         if store::trek_count(tx).await? > 0 {
             return Ok(false);
@@ -53,8 +54,8 @@ pub async fn insert(app: &App, files: &Files) -> Result<(), String> {
             store::trek_insert(tx, trek, 1).await?;
             app.tell_trek(tx, trek, 1).await?;
         }
-        for section in sections {
-            store::section_insert(tx, &section.into()).await?;
+        for section in &sections {
+            store::section_insert(tx, section).await?;
         }
         Ok::<_, Error>(true)
     });

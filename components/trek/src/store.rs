@@ -270,7 +270,7 @@ fn json(value: &impl serde::Serialize) -> Result<String, Error> {
 
 /// Regions by name; disabled ones for staff.
 pub async fn region_list(sql: &impl Sql, include_disabled: bool) -> Result<Vec<Region>, DbError> {
-    let select = "SELECT doc FROM regions WHERE enabled = 1 OR $1 = 1 ORDER BY name";
+    let select = "SELECT doc FROM regions WHERE enabled = 1 OR CAST($1 AS BIGINT) = 1 ORDER BY name";
     sql.query(select, params![include_disabled]).await?.iter().map(|row| row.json("doc")).collect()
 }
 

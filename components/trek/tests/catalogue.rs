@@ -59,7 +59,7 @@ async fn world() -> World {
     let batches_down = Rc::new(RefCell::new(false));
     let peers = Box::new(Batches { now, down: batches_down.clone() });
     let env = Env::new("trek", Rc::new(move || now), Rc::new(cairn_shared::upstream::Unreachable));
-    let app = App::new(Config::of(&[]), Db::open_memory().await.unwrap(), env, peers).unwrap();
+    let app = App::new(Config::of(&[]), Db::for_test().await.unwrap(), env, peers).unwrap();
     component::prepare(&app).await.unwrap();
     let files = Files {
         regions: include_str!("../../../demo/trek/regions.json").into(),

@@ -18,7 +18,7 @@ use crate::{
     host::{Host, Running},
     manifest::{self, Application},
     signing::Policy,
-    telemetry::{self, Format, LOG_VARIABLE, Logging},
+    telemetry::{self, Format, LOG_VARIABLE, Logging, otlp},
     watch::Watch,
 };
 

@@ -104,6 +104,11 @@ impl Row {
         Self { columns, values }
     }
 
+    #[cfg(test)]
+    pub(super) fn values(&self) -> &[Value] {
+        &self.values
+    }
+
     fn value(&self, column: &str) -> Result<&Value, DbError> {
         let at = self.columns.iter().position(|name| name == column);
         at.and_then(|at| self.values.get(at)).ok_or_else(|| failure(column, "not in the answer"))

@@ -78,6 +78,9 @@ impl<T: DeserializeOwned> FromRequest for Json<T> {
             Some(b'{' | b'[') => {}
             _ => return Err(Error::bad_request("The body has to be a JSON object.")),
         }
+        if escapes_nul(body) {
+            return Err(Error::bad_request("A text must not have the character U+0000."));
+        }
         let mut parser = serde_json::Deserializer::from_slice(body);
         let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| {
             let (path, inner) = (error.path().to_string(), error.inner());
@@ -89,6 +92,19 @@ impl<T: DeserializeOwned> FromRequest for Json<T> {
         parser.end().map_err(|error| Error::bad_request("Invalid JSON payload").cause(error))?;
         Ok(Self(value))
     }
+}
+
+/// Whether a text in this JSON has the one character that Postgres does not store.
+fn escapes_nul(json: &[u8]) -> bool {
+    let mut rest = json;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        let escape = &rest[at + 1..];
+        if escape.starts_with(b"u0000") {
+            return true;
+        }
+        rest = escape.get(1..).unwrap_or_default();
+    }
+    false
 }
 
 /// One sentence that names the field, and `errors` keyed by its path.
@@ -124,5 +140,19 @@ impl Header {
 impl FromRequest for Header {
     fn from_request(request: &mut Request, _: &Params) -> Result<Self> {
         Ok(Self(request.headers.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_escaped_nul_is_found_and_an_escaped_backslash_is_not_mistaken_for_it() {
+        for (json, found) in
+            [(r#"["\\u0000"]"#, false), (r#"["\u0000"]"#, true), (r#"["\\\u0000"]"#, true), (r#"["\"#, false)]
+        {
+            assert_eq!(escapes_nul(json.as_bytes()), found, "{json}");
+        }
     }
 }

@@ -75,6 +75,9 @@ impl<A: 'static> Router<A> {
     }
 
     async fn dispatch(&self, app: Rc<A>, request: Request) -> Result<Response> {
+        if request.target.contains("%00") {
+            return Err(Error::bad_request("The address must not have the character U+0000."));
+        }
         let path = request.path().to_owned();
         let Ok(found) = self.paths.at(&path) else {
             return Err(Error::not_found("There is nothing at this address."));

@@ -171,6 +171,7 @@ impl App {
                     )
                     .await?;
                 }
+                let mut booking = booking.clone();
                 self.save(tx, &mut booking, Some(lease)).await?;
                 match booking.status {
                     Status::Confirmed => self.queue_confirmations(tx, &booking).await,
@@ -225,7 +226,7 @@ impl App {
             if booking.status != Status::PendingPayment {
                 return Ok(false);
             }
-            booking.payment_error = Some(error);
+            booking.payment_error = Some(error.clone());
             if let Some(session) = &mut booking.session {
                 session.last_attempt = session.last_attempt.max(Some(at));
             }
@@ -291,7 +292,7 @@ impl App {
         &self,
         event: &Event,
         id: Id,
-        change: impl AsyncFnOnce(&cairn_shared::Tx, &mut Booking) -> Result<bool, BookingError>,
+        change: impl AsyncFn(&cairn_shared::Tx, &mut Booking) -> Result<bool, BookingError>,
     ) -> Result<(), BookingError> {
         self.db
             .transaction(async |tx| {

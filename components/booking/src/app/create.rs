@@ -119,22 +119,22 @@ impl App {
     }
 
     /// Seats, checkout, then the row; whatever fails is undone.
-    async fn arrange(&self, mut wanted: Booking, lease: &store::Lease) -> Result<Booking, CreateError> {
+    async fn arrange(&self, wanted: Booking, lease: &store::Lease) -> Result<Booking, CreateError> {
         let outcome = async {
             self.hold(&wanted).await?;
             if let Some(payable) = payable(&wanted) {
                 self.peers.open(&payable).await?;
             }
-            self.db
-                .transaction(async |tx| {
-                    self.save(tx, &mut wanted, Some(lease)).await?;
-                    Ok::<_, BookingError>(store::lease_end(tx, wanted.id, lease).await?)
-                })
-                .await?;
-            Ok(())
+            let stored = self.db.transaction(async |tx| {
+                let mut stored = wanted.clone();
+                self.save(tx, &mut stored, Some(lease)).await?;
+                store::lease_end(tx, stored.id, lease).await?;
+                Ok::<_, BookingError>(stored)
+            });
+            Ok(stored.await?)
         };
         match outcome.await {
-            Ok(()) => Ok(wanted),
+            Ok(stored) => Ok(stored),
             Err(error) => {
                 self.settle_now(wanted.id, lease).await;
                 Err(error)

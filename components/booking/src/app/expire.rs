@@ -92,15 +92,17 @@ impl App {
         command: Option<&Command>,
     ) -> Result<(), BookingError> {
         booking.status = Status::Expired;
-        self.db
-            .transaction(async |tx| {
-                store::failed_booking_insert(tx, self.env.id(), booking, "system", self.now()).await?;
-                if let Some(command) = command {
-                    store::command_commit(tx, command.id, booking.status).await?;
-                }
-                self.save(tx, booking, Some(lease)).await
-            })
-            .await
+        let stored = self.db.transaction(async |tx| {
+            let mut stored = booking.clone();
+            store::failed_booking_insert(tx, self.env.id(), &stored, "system", self.now()).await?;
+            if let Some(command) = command {
+                store::command_commit(tx, command.id, stored.status).await?;
+            }
+            self.save(tx, &mut stored, Some(lease)).await?;
+            Ok::<_, BookingError>(stored)
+        });
+        *booking = stored.await?;
+        Ok(())
     }
 }
 

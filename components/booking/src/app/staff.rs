@@ -69,6 +69,7 @@ impl App {
         }
         self.db
             .transaction(async |tx| {
+                let mut booking = booking.clone();
                 if let Some(payment) = &payment {
                     store::payment_insert(tx, booking.id, payment).await?;
                 }
@@ -79,12 +80,12 @@ impl App {
                 self.save(tx, &mut booking, Some(lease)).await?;
                 match booking.status {
                     Status::Confirmed => {
-                        self.queue(tx, &booking, &MailIntent::Invoice, &booking.version.to_string()).await
+                        self.queue(tx, &booking, &MailIntent::Invoice, &booking.version.to_string()).await?;
                     }
-                    _ => Ok(()),
+                    _ => {}
                 }
+                Ok(booking)
             })
-            .await?;
-        Ok(booking)
+            .await
     }
 }

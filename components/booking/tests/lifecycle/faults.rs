@@ -265,7 +265,7 @@ async fn a_row_that_changes_under_a_command_is_decided_on_again() {
 /// The lease is somebody's, and does not end: 409, and nothing has changed.
 #[tokio::test]
 async fn a_booking_that_somebody_else_has_is_a_conflict() {
-    let world = World::with(Db::open_memory().await.unwrap()).await;
+    let world = World::with(Db::for_test().await.unwrap()).await;
     let id = world.confirmed(2).await;
     let taken = "UPDATE bookings SET lease = 'other', lease_until = $1 WHERE id = $2";
     world.app.db.execute(taken, params![world.clock.get() + MINUTE, id]).await.unwrap();

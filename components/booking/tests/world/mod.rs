@@ -427,7 +427,7 @@ pub fn desk(permission: &str) -> Caller {
 
 impl World {
     pub async fn new() -> Self {
-        Self::with(Db::open_memory().await.unwrap()).await
+        Self::with(Db::for_test().await.unwrap()).await
     }
 
     pub async fn with(db: Db) -> Self {

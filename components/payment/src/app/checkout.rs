@@ -27,7 +27,7 @@ impl App {
                 store::orders_void_others(tx, payable.booking_id, payable.kind, payable.amount).await?;
                 let stored = StoredPayable {
                     opened_at: before.map_or(now, |before| before.session_start(&payable, now)),
-                    payable,
+                    payable: payable.clone(),
                     promo_id,
                     status: PayableStatus::Open,
                 };

@@ -78,7 +78,7 @@ impl App {
         self.db
             .transaction(async |tx| {
                 let promo = store::promo_fetch(tx, id).await?.ok_or_else(not_found)?;
-                let promo = promo.changed(change).map_err(Error::bad_request)?;
+                let promo = promo.changed(change.clone()).map_err(Error::bad_request)?;
                 store::promo_update(tx, &promo).await?;
                 Ok(promo)
             })

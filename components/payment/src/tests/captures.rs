@@ -186,7 +186,7 @@ async fn a_delivery_with_the_secret_before_is_still_good() {
     let mut variables = VARIABLES.to_vec();
     variables[2].1 = "new-secret";
     variables.push(("razorpay_webhook_secret_previous", WEBHOOK_SECRET));
-    let world = World::on(Db::open_memory().await.unwrap(), &variables).await;
+    let world = World::on(Db::for_test().await.unwrap(), &variables).await;
     let (booking, _) = paid(&world).await;
     assert_eq!(world.payment_event("payment.captured", "pay_1").await.0, 200);
     check_paid_once(&world, booking).await;
@@ -297,7 +297,7 @@ async fn a_capture_on_an_unknown_order_is_refunded() {
 async fn while_another_system_takes_payments_unknown_orders_are_left_alone() {
     let mut variables = VARIABLES.to_vec();
     variables.push(("razorpay_unknown_orders", "hold"));
-    let world = World::on(Db::open_memory().await.unwrap(), &variables).await;
+    let world = World::on(Db::for_test().await.unwrap(), &variables).await;
     world.double.pay("order_77", "pay_1", PaymentStatus::Captured);
     assert_eq!(world.payment_event("payment.captured", "pay_1").await.0, 200);
     assert_eq!((world.count("payments").await, world.count("refunds").await), (1, 0));

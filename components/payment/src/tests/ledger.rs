@@ -26,7 +26,7 @@ INSERT INTO ledger_entries (transaction_id, account, amount, payment_id, posted_
 
 #[tokio::test]
 async fn the_book_before_this_one_is_moved_without_loss() {
-    let db = Db::open_memory().await.unwrap();
+    let db = Db::for_test().await.unwrap();
     migrations::apply(&db, &App::MIGRATIONS[..1]).await.unwrap();
     for statement in BEFORE.split(";\n").filter(|statement| !statement.trim().is_empty()) {
         db.execute(statement, params![]).await.unwrap();

@@ -86,7 +86,7 @@ const VARIABLES: [(&str, &str); 4] = [
 
 impl World {
     async fn new() -> Self {
-        Self::on(Db::open_memory().await.unwrap(), &VARIABLES).await
+        Self::on(Db::for_test().await.unwrap(), &VARIABLES).await
     }
 
     async fn on(db: Db, variables: &[(&str, &str)]) -> Self {
@@ -258,7 +258,7 @@ fn message(answer: &(u16, Value)) -> (u16, &str) {
 async fn database_file(name: &str) -> Db {
     let folder = std::env::temp_dir().join(format!("cairn-payment-{name}-{}", Id::generate(Timestamp::now())));
     std::fs::create_dir_all(&folder).unwrap();
-    Db::open_file(&folder.join("payment.db")).await.unwrap()
+    Db::for_test_in(&folder.join("payment.db")).await.unwrap()
 }
 
 #[tokio::test]
@@ -283,7 +283,7 @@ async fn the_key_is_public() {
 
 #[tokio::test]
 async fn without_an_account_nobody_can_pay_and_everything_else_works() {
-    let world = World::on(Db::open_memory().await.unwrap(), &[]).await;
+    let world = World::on(Db::for_test().await.unwrap(), &[]).await;
     let answer = world.send(Request::new("GET", "/api/payments/get-key")).await;
     assert_eq!(message(&answer), (500, "Razorpay key not configured"));
     let booking = world.booking("a").await;
@@ -294,7 +294,7 @@ async fn without_an_account_nobody_can_pay_and_everything_else_works() {
 
 #[tokio::test]
 async fn half_an_account_is_a_mistake() {
-    let db = Db::open_memory().await.unwrap();
+    let db = Db::for_test().await.unwrap();
     let loaded = App::new(Config::of(&VARIABLES[..1]), db, Env::for_test("payment"), Box::new(Double::default()));
     let problems = loaded.err().unwrap();
     assert!(problems.contains("razorpay_key_secret") && problems.contains("razorpay_webhook_secret"), "{problems}");

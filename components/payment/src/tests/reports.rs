@@ -110,7 +110,7 @@ async fn a_book_that_lacks_something_is_named_and_completed() {
 async fn bookings_refunds_and_held_money_that_wait_for_staff_are_named() {
     let mut variables = VARIABLES.to_vec();
     variables.push(("razorpay_unknown_orders", "hold"));
-    let world = World::on(Db::open_memory().await.unwrap(), &variables).await;
+    let world = World::on(Db::for_test().await.unwrap(), &variables).await;
     let booking = requests::paid(&world).await;
     world.double.pay("order_of_others", "pay_9", PaymentStatus::Captured);
     world.payment_event("payment.captured", "pay_9").await;

@@ -199,7 +199,7 @@ async fn world() -> (World, Stripe) {
 async fn world_of(variables: &[(&str, &str)]) -> (World, Stripe) {
     let stripe = Stripe::default();
     stripe.0.borrow_mut().refund_status = "succeeded".into();
-    let db = Db::open_memory().await.unwrap();
+    let db = Db::for_test().await.unwrap();
     (World::over(db, variables, Box::new(stripe.clone())).await, stripe)
 }
 
@@ -401,7 +401,7 @@ async fn a_provider_that_is_chosen_needs_its_keys() {
         (&[STRIPE[1], STRIPE[2], STRIPE[3]][..], "razorpay"),
         (&[STRIPE[0], STRIPE[1]][..], "stripe_secret_key"),
     ] {
-        let db = Db::open_memory().await.unwrap();
+        let db = Db::for_test().await.unwrap();
         let made = App::new(Config::of(variables), db, Env::for_test("payment"), Box::new(Stripe::default()));
         match (made.err(), variables.len()) {
             (Some(problem), _) => assert!(problem.contains(word), "{problem}"),

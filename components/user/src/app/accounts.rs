@@ -30,22 +30,22 @@ pub struct Profile {
 }
 
 impl Profile {
-    fn apply(self, account: &mut Account) {
-        let set = |field: &mut Option<String>, given: Option<String>| {
+    fn apply(&self, account: &mut Account) {
+        let set = |field: &mut Option<String>, given: &Option<String>| {
             if let Some(given) = given {
-                *field = Some(given).filter(|text| !text.is_empty());
+                *field = Some(given.clone()).filter(|text| !text.is_empty());
             }
         };
-        if let Some(name) = self.name.filter(|name| !name.is_empty()) {
-            account.name = name;
+        if let Some(name) = self.name.as_ref().filter(|name| !name.is_empty()) {
+            account.name.clone_from(name);
         }
         let Contact { phone, address, city, state, zip_code, country, profile_image: _ } = &mut account.contact;
-        set(phone, self.phone);
-        set(address, self.address);
-        set(city, self.city);
-        set(state, self.state);
-        set(zip_code, self.zip_code);
-        set(country, self.country);
+        set(phone, &self.phone);
+        set(address, &self.address);
+        set(city, &self.city);
+        set(state, &self.state);
+        set(zip_code, &self.zip_code);
+        set(country, &self.country);
     }
 }
 

@@ -41,7 +41,7 @@ impl App {
     /// [`AccountError::EmailTaken`] or [`AccountError::PhoneTaken`]: there is such an account.
     pub async fn customer_create(&self, new: &NewCustomer) -> Result<Account, AccountError> {
         let now = self.env.now();
-        let mut account = Account {
+        let account = Account {
             id: self.env.id(),
             name: new.name.clone(),
             email: new.email.to_string(),
@@ -64,7 +64,8 @@ impl App {
             if store::account_fetch_by_email(tx, new.email.as_str()).await?.is_some() {
                 return Err(AccountError::EmailTaken);
             }
-            account.username = free_username(tx, &new.name, account.id).await?;
+            let username = free_username(tx, &new.name, account.id).await?;
+            let account = Account { username, ..account.clone() };
             self.account_create(tx, &account).await?;
             Ok(account)
         });

@@ -50,7 +50,7 @@ pub struct World {
 
 /// Why a configuration is refused.
 pub async fn refusal(config: &[(&str, &str)]) -> String {
-    let db = Db::open_memory().await.unwrap();
+    let db = Db::for_test().await.unwrap();
     App::new(Config::of(config), db, Env::for_test("user"), Box::new(Links(Rc::default()))).err().unwrap()
 }
 
@@ -60,8 +60,7 @@ pub async fn world() -> World {
     let env = Env::new("user", Rc::new(move || clock.get()), Rc::new(Unreachable));
     let post = Rc::new(Post::default());
     let config = [("jwt_secret", SECRET), ("cairn_admin_email", ADMIN.0), ("cairn_admin_password", ADMIN.1)];
-    let app =
-        App::new(Config::of(&config), Db::open_memory().await.unwrap(), env, Box::new(Links(post.clone()))).unwrap();
+    let app = App::new(Config::of(&config), Db::for_test().await.unwrap(), env, Box::new(Links(post.clone()))).unwrap();
     component::prepare(&app).await.unwrap();
     World { app: Rc::new(app), post, router: component::router::<App>(), now }
 }

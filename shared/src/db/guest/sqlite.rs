@@ -1,31 +1,29 @@
-//! The database as a component has it: `spin:sqlite`.
+//! SQLite as a component has it: `spin:sqlite`.
 
 use std::{cell::RefCell, rc::Rc};
 
 use spin_sdk::sqlite::wit::sqlite as spin;
 
-use super::{DbError, Row, Sql, Value};
+use crate::db::{DbError, Row, Value, rows};
 
 /// Connections that are not kept for later than this many.
 const IDLE_CONNECTIONS_MAX: usize = 4;
 
-/// A component's database, by its label.
-///
 /// Connections are kept for the life of the instance. Each is used by one statement
 /// or one transaction at a time, also where a host runs several requests in an instance.
 #[derive(Clone)]
-pub struct Db {
+pub struct Database {
     label: Rc<str>,
     idle: Rc<RefCell<Vec<spin::Connection>>>,
 }
 
-/// An open transaction. Dropped without an end, its connection goes, which rolls it back.
-pub struct Tx {
-    db: Db,
+/// Dropped without an end, its connection goes, which rolls it back.
+pub struct Transaction {
+    database: Database,
     connection: spin::Connection,
 }
 
-impl Db {
+impl Database {
     /// The database with this label in the application manifest.
     pub fn open(label: &str) -> Self {
         Self { label: label.into(), idle: Rc::default() }
@@ -43,36 +41,20 @@ impl Db {
         }
     }
 
-    pub(super) async fn begin(&self) -> Result<Tx, DbError> {
-        let tx = Tx { db: self.clone(), connection: self.connection()? };
+    pub fn begin(&self) -> Result<Transaction, DbError> {
+        let tx = Transaction { database: self.clone(), connection: self.connection()? };
         run(&tx.connection, "BEGIN IMMEDIATE", Vec::new())?;
         Ok(tx)
     }
-}
 
-impl Tx {
-    pub(super) async fn commit(self) -> Result<(), DbError> {
-        run(&self.connection, "COMMIT", Vec::new())?;
-        self.db.keep(self.connection);
-        Ok(())
-    }
-
-    pub(super) async fn rollback(self) -> Result<(), DbError> {
-        run(&self.connection, "ROLLBACK", Vec::new())?;
-        self.db.keep(self.connection);
-        Ok(())
-    }
-}
-
-impl Sql for Db {
-    async fn query(&self, statement: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
+    pub fn query(&self, statement: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
         let connection = self.connection()?;
         let rows = run(&connection, statement, params)?;
         self.keep(connection);
         Ok(rows)
     }
 
-    async fn affected(&self, statement: &str, params: Vec<Value>) -> Result<u64, DbError> {
+    pub fn affected(&self, statement: &str, params: Vec<Value>) -> Result<u64, DbError> {
         let connection = self.connection()?;
         run(&connection, statement, params)?;
         let changes = connection.changes();
@@ -81,14 +63,26 @@ impl Sql for Db {
     }
 }
 
-impl Sql for Tx {
-    async fn query(&self, statement: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
+impl Transaction {
+    pub fn query(&self, statement: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
         run(&self.connection, statement, params)
     }
 
-    async fn affected(&self, statement: &str, params: Vec<Value>) -> Result<u64, DbError> {
+    pub fn affected(&self, statement: &str, params: Vec<Value>) -> Result<u64, DbError> {
         run(&self.connection, statement, params)?;
         Ok(self.connection.changes())
+    }
+
+    pub fn commit(self) -> Result<(), DbError> {
+        run(&self.connection, "COMMIT", Vec::new())?;
+        self.database.keep(self.connection);
+        Ok(())
+    }
+
+    pub fn rollback(self) -> Result<(), DbError> {
+        run(&self.connection, "ROLLBACK", Vec::new())?;
+        self.database.keep(self.connection);
+        Ok(())
     }
 }
 
@@ -96,7 +90,7 @@ fn run(connection: &spin::Connection, statement: &str, params: Vec<Value>) -> Re
     let params: Vec<_> = params.into_iter().map(into_spin).collect();
     let answer = connection.execute(statement, &params).map_err(failure)?;
     let values = answer.rows.into_iter().map(|row| row.values.into_iter().map(from_spin).collect());
-    Ok(super::rows(answer.columns, values))
+    Ok(rows(answer.columns, values))
 }
 
 fn into_spin(value: Value) -> spin::Value {
@@ -121,7 +115,7 @@ fn from_spin(value: spin::Value) -> Value {
 
 fn failure(error: spin::Error) -> DbError {
     match error {
-        spin::Error::Io(message) => DbError::from_message(&message),
+        spin::Error::Io(message) => DbError::of_sqlite(&message),
         other => DbError::Other(format!("{other:?}")),
     }
 }
