@@ -18,12 +18,12 @@ async fn fresh() -> Db {
 
 const INSERT: &str = "INSERT INTO t (id, n) VALUES ($1, $2)";
 
-async fn number(sql: &impl Sql, select: &str) -> i64 {
-    sql.query_one(select, params![]).await.unwrap().get("n").unwrap()
+async fn number(sql: &impl Sql, select: &str) -> Result<i64, DbError> {
+    sql.query_one(select, params![]).await?.get("n")
 }
 
 async fn count(db: &Db) -> i64 {
-    number(db, "SELECT COUNT(*) AS n FROM t").await
+    number(db, "SELECT COUNT(*) AS n FROM t").await.unwrap()
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn no_increment_is_lost() {
     for outcome in join_all((0..40).map(|_| increment())).await {
         outcome.unwrap();
     }
-    assert_eq!(number(&db, "SELECT n FROM t").await, 40);
+    assert_eq!(number(&db, "SELECT n FROM t").await.unwrap(), 40);
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn what_a_transaction_saw_still_holds_when_it_commits() {
     // of them touch the same row.
     let add = async |id: i64| {
         db.transaction(async |tx| {
-            if number(tx, "SELECT COUNT(*) AS n FROM t").await < 5 {
+            if number(tx, "SELECT COUNT(*) AS n FROM t").await? < 5 {
                 tx.execute(INSERT, params![id.to_string(), id]).await?;
             }
             Ok::<_, DbError>(())
@@ -126,7 +126,7 @@ async fn a_statement_by_itself_is_seen_by_transactions_beside_it() {
     let close =
         "UPDATE t SET n = 0 WHERE id = 'open' AND NOT EXISTS (SELECT 1 FROM t AS other WHERE other.id LIKE 'in%')";
     let enter = db.transaction(async |tx| {
-        if number(tx, "SELECT n FROM t WHERE id = 'open'").await == 1 {
+        if number(tx, "SELECT n FROM t WHERE id = 'open'").await? == 1 {
             tx.execute(INSERT, params!["in", 1]).await?;
         }
         Ok::<_, DbError>(())
@@ -134,8 +134,8 @@ async fn a_statement_by_itself_is_seen_by_transactions_beside_it() {
     let (entered, closed) = tokio::join!(enter, db.execute(close, params![]));
     entered.unwrap();
     closed.unwrap();
-    let open = number(&db, "SELECT n FROM t WHERE id = 'open'").await;
-    assert_eq!(open, number(&db, "SELECT COUNT(*) AS n FROM t WHERE id = 'in'").await);
+    let open = number(&db, "SELECT n FROM t WHERE id = 'open'").await.unwrap();
+    assert_eq!(open, number(&db, "SELECT COUNT(*) AS n FROM t WHERE id = 'in'").await.unwrap());
 }
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn values_come_back_as_they_went() {
     let insert = "INSERT INTO v (i, r, t, b, none) VALUES ($1, $2, $3, $4, $5)";
     let values = params![i64::MIN + 1, 0.1, "naïve \u{1f3d4}", vec![0_u8, 255], Value::Null];
     db.execute(insert, values.clone()).await.unwrap();
-    db.execute(insert, params![i64::MAX, 2.5, "", Vec::new(), Value::Null]).await.unwrap();
+    db.execute(insert, params![i64::MAX, 2.5, "", Vec::<u8>::new(), Value::Null]).await.unwrap();
     let rows = db.query("SELECT i, r, t, b, none FROM v ORDER BY i", params![]).await.unwrap();
     assert_eq!(rows[0].values(), values);
     let sums = "SELECT SUM(i) AS n, COUNT(none) AS nothing, SUM(i) / 2 AS half, MAX(r) AS most, \
@@ -165,9 +165,9 @@ async fn values_come_back_as_they_went() {
     for (factor, sum) in [(1, 12), (10_000, 120_000), (-100_000_000, -1_200_000_000), (12_345_678, 148_148_136)] {
         db.execute("DELETE FROM v", params![]).await.unwrap();
         for part in [5, 7] {
-            db.execute(insert, params![part * factor, 0.0, "", Vec::new(), Value::Null]).await.unwrap();
+            db.execute(insert, params![part * factor, 0.0, "", Vec::<u8>::new(), Value::Null]).await.unwrap();
         }
-        assert_eq!(number(&db, "SELECT SUM(i) AS n FROM v").await, sum);
+        assert_eq!(number(&db, "SELECT SUM(i) AS n FROM v").await.unwrap(), sum);
     }
 }
 
