@@ -58,6 +58,21 @@ const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/bookings/*/commands"),
     ("GET", "/api/bookings/refund-policies/*"),
     ("PUT", "/api/bookings/refund-policies/*"),
+    ("POST", "/api/bookings/custom"),
+    ("PUT", "/api/bookings/*"),
+    ("PUT", "/api/bookings/*/remarks"),
+    ("PUT", "/api/bookings/*/admin-status"),
+    ("PUT", "/api/bookings/*/mark-partial-complete"),
+    ("POST", "/api/bookings/*/send-confirmation"),
+    ("POST", "/api/bookings/*/send-partial-reminder"),
+    ("POST", "/api/bookings/manual/validate-user"),
+    ("POST", "/api/bookings/manual/create-user"),
+    ("POST", "/api/bookings/manual/create-booking"),
+    ("GET", "/api/bookings/jobs/*/preview"),
+    ("GET", "/api/failed-bookings"),
+    ("GET", "/api/failed-bookings/*"),
+    ("POST", "/api/failed-bookings/*/restore"),
+    ("DELETE", "/api/failed-bookings/*"),
     ("POST", "/api/payments/create-order"),
     ("POST", "/api/payments/create-remaining-balance-order"),
     ("POST", "/api/payments/verify"),
@@ -88,7 +103,8 @@ const FIELDS: &str = "trekId batchId numberOfParticipants userDetails addOns tot
     razorpay_order_id razorpay_payment_id razorpay_signature discountType discountValue maxUses validFrom validUntil \
     minOrderValue applicableTreks isActive role permissions description event payload cancellationType \
     selectedParticipants participantId refundType customRefundAmount refundAmount refund reason newBatchId requestType \
-    preferredBatch adminResponse tiers maxUsesPerUser payment_intent from to dryRun method reference";
+    preferredBatch adminResponse tiers maxUsesPerUser payment_intent from to dryRun method reference userId \
+    paymentStatus paymentMethod adminRemarks participantDetails contactInfo specialRequirements batch";
 
 const QUERIES: &[&str] = &[
     "",

@@ -163,6 +163,8 @@ fn terms(terms: catalogue::Terms) -> sale::Terms {
         name: terms.name,
         enabled: terms.enabled,
         custom: terms.custom,
+        custom_link_expiry: terms.custom_link_expiry,
+        display_price: terms.display_price,
         add_ons: terms
             .add_ons
             .into_iter()
@@ -283,10 +285,60 @@ fn message(message: &booking::Message) -> notice::Message {
     }
 }
 
+fn customer(account: cairn_user::domain::Account) -> booking::Customer {
+    let contact = account.contact;
+    booking::Customer {
+        id: account.id,
+        name: account.name,
+        email: account.email,
+        phone: contact.phone,
+        address: contact.address,
+        city: contact.city,
+        state: contact.state,
+        zip_code: contact.zip_code,
+        country: contact.country,
+        created_by_staff: account.created_by_staff,
+    }
+}
+
 #[async_trait(?Send)]
 impl booking::Peers for Booking {
     async fn fill_phone(&self, user_id: Id, phone: &str) -> Result<(), booking::Unavailable> {
         self.user.phone_fill(user_id, phone).await.map_err(|error| unavailable(format!("{error:?}")))
+    }
+
+    async fn customer(&self, id: Id) -> Result<Option<booking::Customer>, booking::Unavailable> {
+        match self.user.account(id).await {
+            Ok(account) => Ok(Some(customer(account))),
+            Err(cairn_user::domain::AccountError::NotFound) => Ok(None),
+            Err(error) => Err(unavailable(format!("{error:?}"))),
+        }
+    }
+
+    async fn customer_by_phone(&self, phone: &str) -> Result<Option<booking::Customer>, booking::Unavailable> {
+        let found = self.user.customer_by_phone(phone).await;
+        Ok(found.map_err(|error| unavailable(format!("{error:?}")))?.map(customer))
+    }
+
+    async fn customer_create(&self, new: &booking::NewCustomer) -> Result<booking::Customer, booking::CustomerError> {
+        let new = new.clone();
+        let email = Email::parse(&new.email).map_err(|problem| booking::CustomerError::Invalid(problem.into()))?;
+        let contact = cairn_user::domain::Contact {
+            address: new.address,
+            city: new.city,
+            state: new.state,
+            zip_code: new.zip_code,
+            country: new.country,
+            ..Default::default()
+        };
+        let made = cairn_user::app::NewCustomer { name: new.name, email, phone: new.phone, contact };
+        match self.user.customer_create(&made).await {
+            Ok(account) => Ok(customer(account)),
+            Err(cairn_user::domain::AccountError::EmailTaken | cairn_user::domain::AccountError::PhoneTaken) => {
+                Err(booking::CustomerError::Taken)
+            }
+            Err(error) => Err(booking::CustomerError::Unavailable(format!("{error:?}"))),
+        }
     }
 
     async fn trek_terms(&self, id: Id) -> Result<Option<sale::Terms>, booking::Unavailable> {
@@ -413,6 +465,21 @@ impl booking::Peers for Booking {
             pay::RefundError::Other(cause) => booking::RefundError::Unavailable(format!("{cause:?}")),
             refused => booking::RefundError::Refused(format!("{refused:?}")),
         })
+    }
+
+    async fn record_offline(
+        &self,
+        booking_id: Id,
+        user_id: Id,
+        due: &sale::OfflineDue,
+    ) -> Result<sale::Payment, booking::OfflineError> {
+        super::offline::record(&self.payment, booking_id, user_id, due).await
+    }
+
+    async fn captured(&self, booking_id: Id) -> Result<Paise, booking::Unavailable> {
+        let payments = self.payment.payments(booking_id).await;
+        let payments = payments.map_err(|error| unavailable(format!("{error:?}")))?;
+        Ok(payments.iter().map(|payment| payment.amount - payment.refunded).sum())
     }
 
     async fn mail(&self, mail: &booking::Mail) -> Result<(), booking::MailError> {

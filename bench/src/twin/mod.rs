@@ -9,6 +9,7 @@ mod background;
 mod links;
 mod neighbours;
 mod notices;
+mod offline;
 mod outbound;
 mod server;
 mod services;

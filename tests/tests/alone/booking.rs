@@ -10,10 +10,12 @@ use crate::{
 };
 
 const ACCOUNTS: &str = "cairn:user/accounts";
+const CUSTOMERS: &str = "cairn:user/customers";
 const CATALOGUE: &str = "cairn:trek/catalogue";
 const SCHEDULE: &str = "cairn:batch/schedule";
 const SEATS: &str = "cairn:batch/seats";
 const PROMOS: &str = "cairn:payment/promos";
+const OFFLINE: &str = "cairn:payment/offline";
 const CHECKOUT: &str = "cairn:payment/checkout";
 const REFUNDS: &str = "cairn:payment/refunds";
 const MAIL: &str = "cairn:notification/mail";
@@ -77,6 +79,10 @@ fn agreeable() -> Stage {
     let date = || batch(BATCH, TREK, now_ms() + MONTH_MS, 0);
     let stage = Stage::of("booking")
         .answer(ACCOUNTS, "fill-phone", |_| done())
+        .answer(CUSTOMERS, "get", |_| err(Val::Variant("not-found".to_owned(), None)))
+        .answer(CUSTOMERS, "find-by-phone", |_| err(Val::Variant("not-found".to_owned(), None)))
+        .answer(CUSTOMERS, "create", |_| err(Val::Variant("taken".to_owned(), None)))
+        .answer(OFFLINE, "record", |_| unavailable("nobody records here"))
         .answer(CATALOGUE, "get-terms", |_| ok(terms()))
         .answer(CATALOGUE, "list-summaries", |_| ok(Val::List(vec![summaries()])))
         .answer(SCHEDULE, "get", move |_| ok(date()))

@@ -62,3 +62,30 @@ async fn an_address_that_is_none_is_refused_at_once() {
         assert_eq!(failure(&refused), "invalid", "{address}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_is_sent_once_under_its_key_and_names_its_booking() {
+    let (notification, mailbox) = with_mailbox().await;
+    let address = record([
+        ("key", text("booking/1/trip-reminder")),
+        ("to", record([("name", text("Meera")), ("email", text("meera@example.org"))])),
+        ("attachments", Val::List(Vec::new())),
+    ]);
+    let trip = record([
+        ("booking-id", text("68f0a1b2c3d4e5f607182930")),
+        ("booking-code", text("BT07182930")),
+        ("trek-name", text("Fort <loop>")),
+        ("start-date", Val::S64(1_790_000_000_000)),
+        ("end-date", Val::S64(1_790_086_400_000)),
+        ("participants", Val::List(vec![text("Meera"), text("Ravi")])),
+    ]);
+    for _ in 0..2 {
+        let sent =
+            notification.call("cairn:notification/notices", "trip-reminder", vec![address.clone(), trip.clone()]);
+        assert_eq!(sent.await, done());
+    }
+    let mail = mailbox.wait_for("meera@example.org", "begins soon", MAIL_MAX).await.unwrap();
+    assert!(mail.text().contains("BT07182930") && mail.text().contains("Meera, Ravi"), "{}", mail.text());
+    assert!(mail.html().contains("Fort &lt;loop&gt;"), "{}", mail.html());
+    assert_eq!(mailbox.messages().len(), 1);
+}

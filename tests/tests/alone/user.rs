@@ -11,7 +11,7 @@ use wasmtime::component::Val;
 
 use crate::{
     stage::{Alone, Stage},
-    val::{done, failure, field, success, text, text_of, unavailable},
+    val::{done, failure, field, none, record, some, success, text, text_of, unavailable},
 };
 
 const MAIL: &str = "cairn:notification/mail";
@@ -69,4 +69,33 @@ async fn a_registration_without_mail_is_refused_and_a_second_try_works() {
     user.post("/api/auth/register", &registration()).await.expect(201);
     let verify = json!({ "email": EMAIL, "otp": mailed_code(&user) });
     user.post("/api/auth/verify-register-otp", &verify).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staff_make_an_account_for_a_customer_once_and_find_it_by_phone() {
+    const CUSTOMERS: &str = "cairn:user/customers";
+    let user = Stage::of("user").answer(MAIL, "enqueue", |_| done()).start().await;
+    let new = |email: &str, phone: &str| {
+        record([
+            ("name", text("Arjun Pai")),
+            ("email", text(email)),
+            ("phone", text(phone)),
+            ("address", none()),
+            ("city", some(text("Mysuru"))),
+            ("state", none()),
+            ("zip-code", none()),
+            ("country", none()),
+        ])
+    };
+    let create = |email: &str, phone: &str| user.call(CUSTOMERS, "create", vec![new(email, phone)]);
+    let made = success(create("arjun@example.org", "+91 98000-00002").await);
+    assert_eq!(field(&made, "created-by-staff"), &Val::Bool(true));
+    assert_eq!(failure(&create("arjun@example.org", "9800000003").await), "taken");
+    assert_eq!(failure(&create("other@example.org", "9800000002").await), "taken");
+    assert_eq!(failure(&create("nobody", "9800000004").await), "invalid");
+    let found = success(user.call(CUSTOMERS, "find-by-phone", vec![text("98000 00002")]).await);
+    assert_eq!(found, made);
+    let got = user.call(CUSTOMERS, "get", vec![text(text_of(&made, "id"))]).await;
+    assert_eq!(success(got), made);
+    assert_eq!(failure(&user.call(CUSTOMERS, "find-by-phone", vec![text("9811111111")]).await), "not-found");
 }

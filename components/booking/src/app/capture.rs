@@ -7,7 +7,7 @@ use cairn_shared::{
 };
 use serde::Deserialize;
 
-use super::{App, BookingError, SeatsError, mails::MailIntent};
+use super::{App, BookingError, OfflineError, SeatsError, mails::MailIntent};
 use crate::{
     domain::{
         Booking, CaptureOutcome, Kind, Payment, PaymentError, PaymentMode, Refund, RefundStatus, Status, apply_capture,
@@ -47,6 +47,7 @@ struct Failed {
 #[serde(rename_all = "camelCase")]
 struct OrderCreated {
     booking_id: Id,
+    kind: Option<Kind>,
     session_expires_at: Option<i64>,
 }
 
@@ -101,7 +102,7 @@ impl App {
             order_id: captured.order_id,
             kind: captured.kind,
             amount: Paise(captured.amount_paise),
-            method: captured.method,
+            method: method_text(captured.method),
             captured_at: Timestamp::from_millis(captured.captured_at),
         };
         let id = captured.booking_id;
@@ -111,22 +112,60 @@ impl App {
             Err(BookingError::NotFound) => return self.take_orphan(event, id, &payment).await,
             Err(error) => return Err(error),
         };
-        let outcome = self.capture(event, booking, &payment, &lease).await;
+        let outcome = self.capture(Some(event), booking, &payment, &lease).await;
         // What is on disk is enough for the answer. The checkout is left to the job: payment
         // waits for this answer, and calling it from here could have both wait for ever.
         store::lease_lapse(&self.db, id, &lease, self.now()).await?;
         outcome
     }
 
+    /// Books what staff received: payment first, which knows the money by the key of the
+    /// intent, then as any other capture. Answers the booking as it is then.
+    ///
+    /// A crash before payment has it leaves the intent; after it, payment's event or the
+    /// repeated call brings the same payment, which is taken once by its id.
+    ///
+    /// # Errors
+    /// A service that does not answer. What payment refuses is given up and logged.
+    pub(super) async fn receive_offline(&self, mut booking: Booking, lease: &Lease) -> Result<Booking, BookingError> {
+        let Some(due) = booking.offline_due.clone() else { return Ok(booking) };
+        let (id, user_id) = (booking.id, booking.user.id);
+        match self.peers.record_offline(id, user_id, &due).await {
+            Ok(payment) => {
+                let payment = Payment { method: method_text(payment.method), ..payment };
+                self.capture(None, booking, &payment, lease).await?;
+            }
+            Err(OfflineError::Unavailable(cause)) => return Err(BookingError::Unavailable(cause)),
+            Err(OfflineError::Refused(cause)) => {
+                log::error(
+                    "money that staff received was not booked: staff have to look",
+                    &[("booking", &id), ("cause", &cause)],
+                );
+                booking.offline_due = None;
+                self.db.transaction(async |tx| self.save(tx, &mut booking, Some(lease)).await).await?;
+            }
+        }
+        let mut booking = store::booking_fetch(&self.db, id).await?.ok_or(BookingError::NotFound)?;
+        if booking.offline_due.is_some() {
+            // Payment's own event was faster: the money is in, the intent is done.
+            booking.offline_due = None;
+            self.db.transaction(async |tx| self.save(tx, &mut booking, Some(lease)).await).await?;
+        }
+        Ok(booking)
+    }
+
     async fn capture(
         &self,
-        event: &Event,
+        event: Option<&Event>,
         mut booking: Booking,
         payment: &Payment,
         lease: &Lease,
     ) -> Result<(), BookingError> {
         if store::payment_fetch(&self.db, &payment.id).await?.is_some() {
-            return self.note_taken(event).await;
+            return match event {
+                Some(event) => self.note_taken(event).await,
+                None => Ok(()),
+            };
         }
         let now = self.now();
         match apply_capture(&booking, payment) {
@@ -149,7 +188,9 @@ impl App {
         }
         self.db
             .transaction(async |tx| {
-                if !events::first_time(tx, event, now).await? {
+                if let Some(event) = event
+                    && !events::first_time(tx, event, now).await?
+                {
                     return Ok(());
                 }
                 store::payment_insert(tx, booking.id, payment).await?;
@@ -195,7 +236,7 @@ impl App {
             batch_id: booking.batch_id,
             seats: booking.seats(),
             expires_at: self.now().plus(super::LEASE),
-            use_reserved: booking.admin_created,
+            use_reserved: booking.may_use_reserved(),
         };
         self.peers.hold(&request).await?;
         self.peers.confirm(booking.id).await
@@ -239,6 +280,14 @@ impl App {
     /// process die in between, seats are held a little longer than the session lasts.
     async fn take_order_created(&self, event: &Event) -> Result<(), BookingError> {
         let order: OrderCreated = event.data()?;
+        if order.kind == Some(Kind::Balance) {
+            return self
+                .amend(event, order.booking_id, async |_, booking| {
+                    booking.balance_order_at = booking.balance_order_at.max(Some(event.time));
+                    Ok(true)
+                })
+                .await;
+        }
         let Some(until) = order.session_expires_at.map(Timestamp::from_millis) else {
             return self.note_taken(event).await;
         };
@@ -310,20 +359,11 @@ impl App {
             })
             .await
     }
+}
 
-    /// Notes money that staff received: what was left to pay.
-    pub(super) fn offline_payment(&self, booking: &Booking) -> Option<Payment> {
-        let amount = booking.due_total() - booking.paid;
-        let id = format!("offline_{}", self.env.id());
-        (amount > Paise::ZERO).then(|| Payment {
-            order_id: id.clone(),
-            id,
-            kind: Kind::Offline,
-            amount,
-            method: "Manual/Offline".into(),
-            captured_at: self.now(),
-        })
-    }
+/// How money came, in the words that people read.
+fn method_text(method: String) -> String {
+    if method == "offline" { "Manual/Offline".into() } else { method }
 }
 
 /// Whether two instalments were agreed and the second one is not paid.

@@ -1,10 +1,10 @@
 //! Making a booking, and changing one that is not paid yet.
 
-use cairn_shared::{DbError, Id, identity::Caller, log};
+use cairn_shared::{DbError, Id, Tx, identity::Caller, log};
 
 use super::{App, BookingError, HoldRequest, SeatsError, Unavailable};
 use crate::{
-    domain::{Booking, CreateError, NewBooking, Status, User, draft, payable, priced, sellable},
+    domain::{Booking, CreateError, NewBooking, Refusal, Status, User, draft, payable, priced, sellable},
     store,
 };
 
@@ -35,6 +35,7 @@ impl From<BookingError> for CreateError {
     fn from(error: BookingError) -> Self {
         match error {
             BookingError::Busy => Self::InProgress,
+            BookingError::Refused(Refusal::UnpaidThere) => Self::AnotherLive,
             other => Self::Unavailable(format!("{other:?}")),
         }
     }
@@ -77,7 +78,7 @@ impl App {
         wanted.policy = self.refund_policy(new.trek_id).await?;
         let made = match earlier {
             None => self.begin(wanted).await?,
-            Some(earlier) => self.change(wanted, &earlier).await?,
+            Some(earlier) => self.change_unpaid(wanted, &earlier).await?,
         };
         self.fill_phone(caller, &made).await;
         self.wake().await;
@@ -105,21 +106,26 @@ impl App {
             Err(error) if error.is_unique("bookings.user_id") => return Err(CreateError::InProgress),
             outcome => outcome?,
         }
-        self.arrange(wanted, &lease).await
+        self.arrange(wanted, &lease, async |_| Ok(())).await
     }
 
-    async fn change(&self, wanted: Booking, earlier: &Booking) -> Result<Booking, CreateError> {
+    async fn change_unpaid(&self, wanted: Booking, earlier: &Booking) -> Result<Booking, CreateError> {
         let lease = self.new_lease();
         let current = self.lease(earlier.id, &lease).await?;
         if current.version != earlier.version {
             self.settle_now(earlier.id, &lease).await;
             return Err(CreateError::InProgress);
         }
-        self.arrange(wanted, &lease).await
+        self.arrange(wanted, &lease, async |_| Ok(())).await
     }
 
-    /// Seats, checkout, then the row; whatever fails is undone.
-    async fn arrange(&self, wanted: Booking, lease: &store::Lease) -> Result<Booking, CreateError> {
+    /// Seats, checkout, then the row, with what `also` writes; whatever fails is undone.
+    pub(super) async fn arrange(
+        &self,
+        wanted: Booking,
+        lease: &store::Lease,
+        also: impl AsyncFn(&Tx) -> Result<(), BookingError>,
+    ) -> Result<Booking, CreateError> {
         let outcome = async {
             self.hold(&wanted).await?;
             if let Some(payable) = payable(&wanted) {
@@ -128,6 +134,7 @@ impl App {
             let stored = self.db.transaction(async |tx| {
                 let mut stored = wanted.clone();
                 self.save(tx, &mut stored, Some(lease)).await?;
+                also(tx).await?;
                 store::lease_end(tx, stored.id, lease).await?;
                 Ok::<_, BookingError>(stored)
             });
@@ -150,13 +157,13 @@ impl App {
             batch_id: booking.batch_id,
             seats: booking.seats(),
             expires_at,
-            use_reserved: booking.admin_created,
+            use_reserved: booking.may_use_reserved(),
         };
         self.peers.hold(&request).await
     }
 
     /// An account without a phone number takes that of its booking. Not worth failing for.
-    async fn fill_phone(&self, caller: &Caller, booking: &Booking) {
+    pub(super) async fn fill_phone(&self, caller: &Caller, booking: &Booking) {
         if caller.phone.as_deref().is_some_and(|phone| !phone.is_empty()) {
             return;
         }

@@ -8,12 +8,16 @@
 //! lease runs out and a job settles. What staff and owners do is a *command*, noted with
 //! its lease and ended with it: see `commands`.
 
+mod agreed;
 mod cancel;
 mod capture;
 mod commands;
 mod create;
 mod expire;
+mod failed;
 mod invoices;
+mod jobs;
+mod letters;
 mod mails;
 mod participants;
 mod peers;
@@ -24,6 +28,7 @@ mod restore;
 mod settle;
 mod shift;
 mod staff;
+mod update;
 
 use cairn_shared::{
     Component, Db, DbError, Env, Error, Id, Result, Sql, Timestamp, Tx,
@@ -38,17 +43,25 @@ use serde::Serialize;
 pub use crate::domain::RequestKind;
 pub use cancel::{CancelRequest, MANAGE_BOOKINGS, RefundPreview};
 pub use commands::Actor;
+pub use failed::FailedListing;
 pub use invoices::Seller;
+pub use jobs::Job;
+pub use letters::Letter;
 pub use mails::{Attachment, Mail, MailError, Message, News, Person, RefundNews, Trip};
 pub use participants::Details;
-pub use peers::{HoldRequest, NoPeers, Peers, Place, RefundError, SeatsError, Unavailable};
+pub use peers::{
+    Customer, CustomerError, HoldRequest, NewCustomer, NoPeers, OfflineError, Peers, Place, RefundError, SeatsError,
+    Unavailable,
+};
 pub use read::{Listing, STAFF_PERMISSIONS, Setting};
 pub use request::Answer;
+pub use staff::OfficeChange;
+pub use update::Update;
 
 use commands::Command;
 
 use crate::{
-    domain::{Booking, ParticipantsError, Refusal},
+    domain::{Booking, CreateError, ParticipantsError, Refusal},
     store::{self, Lease, Saved},
 };
 
@@ -97,7 +110,7 @@ impl App {
 
 impl Component for App {
     const NAME: &'static str = "booking";
-    const MIGRATIONS: &'static [Migration] = cairn_shared::migrations!["0001_bookings", "0002_commands"];
+    const MIGRATIONS: &'static [Migration] = cairn_shared::migrations!["0001_bookings", "0002_commands", "0003_desk"];
     const JOBS: &'static [&'static str] = &[events::RELAY_PATH, crate::http::EXPIRE_PATH, MAILS_PATH];
     const VARIABLES: &'static [&'static str] = VARIABLES;
 
@@ -138,6 +151,8 @@ pub enum BookingError {
     Refunded,
     Participants(ParticipantsError),
     Refused(Refusal),
+    /// What a booking is to become cannot be sold.
+    Sale(CreateError),
     /// Somebody else is changing it.
     Busy,
     Unavailable(String),

@@ -3,7 +3,7 @@
 use cairn_shared::{Id, Paise, Timestamp, async_trait};
 
 use super::{Mail, MailError};
-use crate::domain::{Batch, CreateError, Payable, Quote, RefundRequest, Terms, TrekSummary};
+use crate::domain::{Batch, CreateError, OfflineDue, Payable, Payment, Quote, RefundRequest, Terms, TrekSummary};
 
 /// A service did not answer. Whether it did something is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,10 +47,60 @@ pub enum SeatsError {
     Unavailable(String),
 }
 
+/// An account as staff see it who book for a customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Customer {
+    pub id: Id,
+    pub name: String,
+    pub email: String,
+    pub phone: Option<String>,
+    pub address: Option<String>,
+    pub city: Option<String>,
+    pub state: Option<String>,
+    pub zip_code: Option<String>,
+    pub country: Option<String>,
+    /// Made by staff, not by the customer.
+    pub created_by_staff: bool,
+}
+
+/// An account to be made for a customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCustomer {
+    pub name: String,
+    pub email: String,
+    pub phone: String,
+    pub address: Option<String>,
+    pub city: Option<String>,
+    pub state: Option<String>,
+    pub zip_code: Option<String>,
+    pub country: Option<String>,
+}
+
+/// Why no account was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CustomerError {
+    /// The address or the number has one already.
+    Taken,
+    /// For people.
+    Invalid(String),
+    Unavailable(String),
+}
+
+/// Why money that staff received is not booked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OfflineError {
+    /// It never will be.
+    Refused(String),
+    Unavailable(String),
+}
+
 /// What other services do for booking. Every call may be repeated.
 #[async_trait(?Send)]
 pub trait Peers {
     async fn fill_phone(&self, user_id: Id, phone: &str) -> Result<(), Unavailable>;
+    async fn customer(&self, id: Id) -> Result<Option<Customer>, Unavailable>;
+    async fn customer_by_phone(&self, phone: &str) -> Result<Option<Customer>, Unavailable>;
+    async fn customer_create(&self, new: &NewCustomer) -> Result<Customer, CustomerError>;
 
     async fn trek_terms(&self, id: Id) -> Result<Option<Terms>, Unavailable>;
     async fn trek_summaries(&self, ids: &[Id]) -> Result<Vec<TrekSummary>, Unavailable>;
@@ -87,6 +137,11 @@ pub trait Peers {
     /// Has a refund made, once for its key. Payment tells what becomes of it.
     async fn refund(&self, booking_id: Id, request: &RefundRequest) -> Result<(), RefundError>;
 
+    /// Books money that staff received for a booking of this customer.
+    async fn record_offline(&self, booking_id: Id, user_id: Id, due: &OfflineDue) -> Result<Payment, OfflineError>;
+    /// What payment has for a booking: captured less given back.
+    async fn captured(&self, booking_id: Id) -> Result<Paise, Unavailable>;
+
     async fn mail(&self, mail: &Mail) -> Result<(), MailError>;
 }
 
@@ -101,6 +156,18 @@ fn nobody() -> String {
 impl Peers for NoPeers {
     async fn fill_phone(&self, _: Id, _: &str) -> Result<(), Unavailable> {
         Err(Unavailable(nobody()))
+    }
+
+    async fn customer(&self, _: Id) -> Result<Option<Customer>, Unavailable> {
+        Err(Unavailable(nobody()))
+    }
+
+    async fn customer_by_phone(&self, _: &str) -> Result<Option<Customer>, Unavailable> {
+        Err(Unavailable(nobody()))
+    }
+
+    async fn customer_create(&self, _: &NewCustomer) -> Result<Customer, CustomerError> {
+        Err(CustomerError::Unavailable(nobody()))
     }
 
     async fn trek_terms(&self, _: Id) -> Result<Option<Terms>, Unavailable> {
@@ -173,6 +240,14 @@ impl Peers for NoPeers {
 
     async fn refund(&self, _: Id, _: &RefundRequest) -> Result<(), RefundError> {
         Err(RefundError::Unavailable(nobody()))
+    }
+
+    async fn record_offline(&self, _: Id, _: Id, _: &OfflineDue) -> Result<Payment, OfflineError> {
+        Err(OfflineError::Unavailable(nobody()))
+    }
+
+    async fn captured(&self, _: Id) -> Result<Paise, Unavailable> {
+        Err(Unavailable(nobody()))
     }
 
     async fn mail(&self, _: &Mail) -> Result<(), MailError> {

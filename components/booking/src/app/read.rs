@@ -64,6 +64,12 @@ impl App {
         Ok((booking, setting, payments))
     }
 
+    /// The batch of a booking as it stands now, if it is there and its service answers.
+    pub async fn batch_of(&self, booking: &Booking) -> Option<Batch> {
+        let setting = self.setting(std::slice::from_ref(booking)).await;
+        setting.batch(booking.batch_id).cloned()
+    }
+
     /// A page of all bookings that a filter lets through, with figures of all of them.
     ///
     /// # Errors
@@ -88,7 +94,7 @@ impl App {
 
     /// Treks and batches of these bookings. Where a service does not answer, what the
     /// bookings themselves know has to do: nobody's list fails for a name.
-    async fn setting(&self, bookings: &[Booking]) -> Setting {
+    pub(super) async fn setting(&self, bookings: &[Booking]) -> Setting {
         let mut trek_ids: Vec<_> = bookings.iter().map(|booking| booking.trek_id).collect();
         trek_ids.sort();
         trek_ids.dedup();

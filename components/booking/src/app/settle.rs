@@ -32,6 +32,9 @@ impl App {
             return Ok(self.peers.close(id).await?);
         };
         self.settle_seats(&booking).await?;
+        if booking.offline_due.is_some() {
+            booking = self.receive_offline(booking, lease).await?;
+        }
         if booking.status == Status::PendingPayment && !booking.session_over(self.now()) {
             match self.reopen(&booking).await {
                 Ok(()) => return self.settled(id, lease).await,
@@ -160,6 +163,8 @@ fn changes_seats(command: &CommandRow) -> bool {
         | CommandKind::Request
         | CommandKind::Answer
         | CommandKind::Complete
+        | CommandKind::Confirm
+        | CommandKind::ReceiveOffline
         | CommandKind::AutoCancel
         | CommandKind::Expire
         | CommandKind::Delete => false,

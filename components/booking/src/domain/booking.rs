@@ -4,7 +4,8 @@ use cairn_shared::{BasisPoints, Id, Paise, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Breakdown, DiscountType, Next, Participant, Payment, RefundPolicy, RefundRequest, Status, Trigger, Who, next,
+    Breakdown, DiscountType, Next, OfflineDue, Participant, Payment, RefundPolicy, RefundRequest, Status, Trigger, Who,
+    next,
 };
 
 /// The account a booking belongs to, as it was when the booking was made.
@@ -202,9 +203,15 @@ pub struct Booking {
     pub admin_remarks: String,
     pub remarks: Vec<Remark>,
     pub admin_created: bool,
+    /// Staff gave it seats that only they may sell.
+    #[serde(default)]
+    pub staff_seats: bool,
     /// Of a custom trek, whose dates mean nothing.
     #[serde(default)]
     pub custom: bool,
+    /// What the price list said where staff agreed on another price.
+    #[serde(default)]
+    pub list_total: Option<Paise>,
     pub cancellation_request: CancellationRequest,
     pub cancelled_at: Option<Timestamp>,
     pub cancelled_by: Option<CancelledBy>,
@@ -226,6 +233,12 @@ pub struct Booking {
     pub paid: Paise,
     /// Given back, or on its way back.
     pub refunded: Paise,
+    /// Money that staff have received and payment has not booked yet.
+    #[serde(default)]
+    pub offline_due: Option<OfflineDue>,
+    /// When the customer last asked to pay the balance.
+    #[serde(default)]
+    pub balance_order_at: Option<Timestamp>,
     /// Why everything captured has to go back, until payment has taken that over. Set by
     /// an earlier version of this service alone.
     pub refund_due: Option<String>,
@@ -248,6 +261,11 @@ impl Booking {
     pub fn seats(&self) -> u32 {
         let cancelled = self.participants.iter().filter(|participant| participant.is_cancelled).count();
         self.count().saturating_sub(u32::try_from(cancelled).unwrap_or(u32::MAX))
+    }
+
+    /// Whether it may have seats that only staff may sell.
+    pub fn may_use_reserved(&self) -> bool {
+        self.admin_created || self.staff_seats
     }
 
     /// Whether the booking waits for a payment that may no longer come.

@@ -52,6 +52,26 @@ pub enum CreateError {
     TrekDisabled,
     #[error("This trek can only be booked through its custom link")]
     CustomTrek,
+    #[error("This is not a custom trek")]
+    NotCustom,
+    #[error("This custom trek link has expired.")]
+    LinkExpired,
+    #[error("Custom batch not found")]
+    CustomBatchNotFound,
+    #[error("Not enough spots available in this custom trek")]
+    CustomSoldOut,
+    #[error("{0}")]
+    Participants(String),
+    #[error("Failed booking not found")]
+    FailedNotFound,
+    #[error("Cannot restore booking - batch is now full")]
+    RestoreSoldOut,
+    #[error("The customer has another unpaid booking of this batch. It has to be paid or to expire first.")]
+    AnotherLive,
+    #[error("User not found")]
+    UserNotFound,
+    #[error("Batch not found in trek")]
+    BatchNotInTrek,
     #[error("Batch not found")]
     BatchNotFound,
     #[error("This batch is no longer open for booking")]
@@ -108,6 +128,32 @@ pub fn sellable(
     own: u32,
     now: Timestamp,
 ) -> Result<Sale, CreateError> {
+    let sale = sold(new, terms, batch, now)?;
+    if new.count > sale.batch.free().saturating_add(own) {
+        return Err(CreateError::SoldOut);
+    }
+    Ok(sale)
+}
+
+/// As [`sellable`], for staff, who may give reserved seats away.
+///
+/// # Errors
+/// The first rule that is broken.
+pub fn sellable_by_staff(
+    new: &NewBooking,
+    terms: Option<Terms>,
+    batch: Option<Batch>,
+    now: Timestamp,
+) -> Result<Sale, CreateError> {
+    let sale = sold(new, terms, batch, now)?;
+    if new.count > sale.batch.max_participants.saturating_sub(sale.batch.taken) {
+        return Err(CreateError::RestoreSoldOut);
+    }
+    Ok(sale)
+}
+
+/// All rules but that of seats.
+fn sold(new: &NewBooking, terms: Option<Terms>, batch: Option<Batch>, now: Timestamp) -> Result<Sale, CreateError> {
     let terms = terms.ok_or(CreateError::TrekNotFound)?;
     if !terms.enabled {
         return Err(CreateError::TrekDisabled);
@@ -118,9 +164,6 @@ pub fn sellable(
     let batch = batch.filter(|batch| batch.trek_id == terms.id).ok_or(CreateError::BatchNotFound)?;
     if batch.status != BatchStatus::Upcoming || batch.start <= now {
         return Err(CreateError::BatchClosed);
-    }
-    if new.count > batch.free().saturating_add(own) {
-        return Err(CreateError::SoldOut);
     }
     if new.mode == PaymentMode::Partial {
         let due_days = terms.partial.due_days;
@@ -137,7 +180,10 @@ pub fn sellable(
 }
 
 /// The trek's enabled add-ons of these names, each once.
-fn chosen(terms: &Terms, names: &[String]) -> Result<Vec<AddOn>, CreateError> {
+///
+/// # Errors
+/// One that the trek does not offer.
+pub fn chosen(terms: &Terms, names: &[String]) -> Result<Vec<AddOn>, CreateError> {
     let mut chosen: Vec<AddOn> = Vec::with_capacity(names.len());
     for name in names {
         let offered = terms.add_ons.iter().find(|add_on| add_on.enabled && add_on.name == *name);
@@ -197,18 +243,52 @@ pub fn priced(new: &NewBooking, sale: &Sale, quote: Option<Quote>, now: Timestam
     if partial.as_ref().is_some_and(|partial| above(partial.initial, new.displayed.initial)) {
         return Err(CreateError::InitialChanged);
     }
-    if partial.as_ref().map_or(price.total, |partial| partial.initial) == Paise::ZERO {
+    let promo = quote.map(|quote| PromoUse::of(quote, &price));
+    let draft = Draft { price, partial, promo };
+    if draft.due_first() == Paise::ZERO {
         return Err(CreateError::NothingToPay);
     }
-    let promo = quote.map(|quote| PromoUse {
-        id: quote.id,
-        code: quote.code,
-        discount_type: quote.discount_type,
-        discount_value: quote.discount_value,
-        discount: price.discount,
-        original_price: price.base,
-    });
-    Ok(Draft { price, partial, promo })
+    Ok(draft)
+}
+
+impl Draft {
+    /// What is to be paid first.
+    pub fn due_first(&self) -> Paise {
+        self.partial.as_ref().map_or(self.price.total, |partial| partial.initial)
+    }
+}
+
+impl PromoUse {
+    /// The use of a code in a price.
+    pub fn of(quote: Quote, price: &Breakdown) -> Self {
+        Self {
+            id: quote.id,
+            code: quote.code,
+            discount_type: quote.discount_type,
+            discount_value: quote.discount_value,
+            discount: price.discount,
+            original_price: price.base,
+        }
+    }
+}
+
+/// An expired booking with a new session and today's price.
+pub fn renewed(expired: &Booking, draft: Draft, now: Timestamp) -> Booking {
+    Booking {
+        price: draft.price,
+        partial: draft.partial,
+        promo: draft.promo,
+        status: Status::PendingPayment,
+        session: Some(Session {
+            id: format!("restored_{}_{}", now.millis(), expired.user.id),
+            expires_at: now.plus(SESSION),
+            attempts: 0,
+            last_attempt: None,
+        }),
+        payment_error: None,
+        staff_seats: true,
+        ..expired.clone()
+    }
 }
 
 /// The booking that a request makes, or that an earlier one of the same session becomes.
@@ -260,7 +340,9 @@ pub fn draft(
         admin_remarks: String::new(),
         remarks: Vec::new(),
         admin_created: false,
+        staff_seats: false,
         custom: sale.terms.custom,
+        list_total: None,
         cancellation_request: CancellationRequest::default(),
         cancelled_at: None,
         cancelled_by: None,
@@ -275,6 +357,8 @@ pub fn draft(
         payment_error: None,
         paid: Paise::ZERO,
         refunded: Paise::ZERO,
+        offline_due: None,
+        balance_order_at: None,
         refund_due: None,
         created_at: now,
         updated_at: now,

@@ -1,23 +1,36 @@
 //! The rules of booking: no async, no I/O, no clock. `now` and ids are arguments.
 
+mod agreed;
 mod booking;
 mod cancellation;
 mod creation;
+mod office;
+mod offline;
 mod participant;
 mod payment;
 mod price;
 mod refund;
 mod refusal;
+mod reprice;
+mod schedule;
 mod shift;
 mod status;
 
+pub use agreed::{CustomBooking, ManualBooking, custom_booking, custom_sale, manual_booking, manual_sale};
 pub use booking::{
     AddOnLine, Booking, CancellationRequest, CancelledBy, Contact, EmergencyContact, PartialPayment, PaymentError,
     PaymentMode, PromoUse, RefundStatus, RefundType, Remark, Session, User,
 };
 pub use cancellation::{Cancellation, cancel, restore, restore_participant};
-pub use creation::{CreateError, Displayed, Draft, NewBooking, Quote, Sale, draft, participants_max, priced, sellable};
-pub use participant::{Participant, ParticipantInput, ParticipantsError, merge_participants};
+pub use creation::{
+    CreateError, Displayed, Draft, NewBooking, Quote, Sale, chosen, draft, participants_max, priced, renewed, sellable,
+    sellable_by_staff,
+};
+pub use office::{OfficeMove, OfficeRefusal, office_move};
+pub use offline::{OfflineDue, OfflineMethod, PaidStatus, Proof};
+pub use participant::{
+    EditedBy, Participant, ParticipantInput, ParticipantsError, edit_participants, merge_participants, roster,
+};
 pub use payment::{CaptureOutcome, Kind, Payable, Payment, Refund, apply_capture, payable};
 pub use price::{Breakdown, DiscountType, Instalments, add_ons_total, instalments, price};
 pub use refund::{
@@ -25,6 +38,8 @@ pub use refund::{
     refund_parts,
 };
 pub use refusal::Refusal;
+pub use reprice::{Resale, may_be_resold, resold};
+pub use schedule::{is_about_to_pay, is_finished, is_overdue, needs_balance_reminder, trip_reminder_span};
 pub use shift::{NewRequest, RequestKind, Target, answer, ask, shift, target};
 pub use status::{Next, StaffMove, Status, Trigger, Who, days_until, next, staff_move};
 
@@ -92,6 +107,10 @@ pub struct Terms {
     pub enabled: bool,
     /// Sold only through a link of its own.
     pub custom: bool,
+    /// When that link is void.
+    pub custom_link_expiry: Option<Timestamp>,
+    /// Per participant; what a custom trek costs.
+    pub display_price: Paise,
     pub add_ons: Vec<AddOn>,
     pub gst: BasisPoints,
     pub gst_type: GstType,

@@ -120,18 +120,13 @@ pub fn merge_participants(
         let named = |p: &&Participant| input.id.as_ref().is_some_and(|id| *id == p.id.to_string());
         let before = booking.participants.iter().find(named).or_else(|| booking.participants.get(at));
         let id = before.map_or_else(&mut new_id, |before| before.id);
-        let mut participant = checked(at + 1, input, fields, id)?;
+        let mut participant = checked(at + 1, input, fields, id, Reach::Required)?;
         if let Some(before) = before {
             keep_decisions(&mut participant, before);
         }
         merged.push(participant);
     }
-    let mut ids: Vec<_> = merged.iter().map(|participant| participant.id).collect();
-    ids.sort();
-    ids.dedup();
-    if ids.len() != merged.len() {
-        return Err(ParticipantsError::Count);
-    }
+    distinct(&merged)?;
     booking.participants = merged;
     booking.emergency = Some(emergency);
     if booking.status == Status::PaymentCompleted {
@@ -153,22 +148,125 @@ fn keep_decisions(participant: &mut Participant, before: &Participant) {
     participant.custom_field_responses = before.custom_field_responses;
 }
 
+/// Whether a participant has to be reachable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Required,
+    /// Who booked is.
+    Optional,
+}
+
+/// Participants as staff note them at the desk: a name is enough.
+///
+/// # Errors
+/// The first rule that is broken.
+pub fn roster(
+    inputs: &[ParticipantInput],
+    mut new_id: impl FnMut() -> Id,
+) -> Result<Vec<Participant>, ParticipantsError> {
+    let numbered = inputs.iter().enumerate();
+    numbered.map(|(at, input)| checked(at + 1, input, &[], new_id(), Reach::Optional)).collect()
+}
+
+/// Who edits participants, and so what may be edited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EditedBy {
+    /// How to reach them.
+    Owner,
+    /// Everything but what the server decides.
+    Staff,
+}
+
+/// Puts changes of participants on a booking, each by its id, else by its place. What
+/// is not given stays, and so does what the server decided.
+///
+/// # Errors
+/// The first rule that is broken; the booking is then as it was.
+pub fn edit_participants(
+    booking: &mut Booking,
+    inputs: &[ParticipantInput],
+    by: EditedBy,
+    mut new_id: impl FnMut() -> Id,
+) -> Result<(), ParticipantsError> {
+    if u32::try_from(inputs.len()) != Ok(booking.count()) {
+        return Err(ParticipantsError::Count);
+    }
+    let mut edited = Vec::with_capacity(inputs.len());
+    for (at, input) in inputs.iter().enumerate() {
+        let named = |p: &&Participant| input.id.as_ref().is_some_and(|id| *id == p.id.to_string());
+        let before = booking.participants.iter().find(named).or_else(|| booking.participants.get(at));
+        edited.push(match before {
+            Some(before) => {
+                let mut after = checked(at + 1, &over(before, input, by), &[], before.id, Reach::Optional)?;
+                keep_decisions(&mut after, before);
+                after
+            }
+            None if by == EditedBy::Staff => checked(at + 1, input, &[], new_id(), Reach::Optional)?,
+            None => return Err(ParticipantsError::Count),
+        });
+    }
+    distinct(&edited)?;
+    booking.participants = edited;
+    Ok(())
+}
+
+fn distinct(participants: &[Participant]) -> Result<(), ParticipantsError> {
+    let ids: std::collections::BTreeSet<_> = participants.iter().map(|participant| participant.id).collect();
+    if ids.len() == participants.len() { Ok(()) } else { Err(ParticipantsError::Count) }
+}
+
+/// A change on top of what is known.
+fn over(before: &Participant, input: &ParticipantInput, by: EditedBy) -> ParticipantInput {
+    let text = |given: &Option<String>, known: &str| given.clone().or_else(|| Some(known.to_owned()));
+    let contact = ParticipantInput {
+        id: None,
+        name: Some(before.name.clone()),
+        email: text(&input.email, &before.email),
+        phone: input.phone.clone().or_else(|| Some(before.phone.clone().into())),
+        age: before.age.map(Into::into),
+        gender: before.gender.clone(),
+        allergies: Some(before.allergies.clone()),
+        extra_comment: Some(before.extra_comment.clone()),
+        medical_conditions: Some(before.medical_conditions.clone()),
+        special_requests: Some(before.special_requests.clone()),
+        custom_fields: Some(
+            before.custom_fields.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect(),
+        ),
+    };
+    match by {
+        EditedBy::Owner => contact,
+        EditedBy::Staff => ParticipantInput {
+            name: text(&input.name, &before.name),
+            age: input.age.clone().or(contact.age),
+            gender: input.gender.clone().or(contact.gender),
+            allergies: text(&input.allergies, &before.allergies),
+            extra_comment: text(&input.extra_comment, &before.extra_comment),
+            medical_conditions: text(&input.medical_conditions, &before.medical_conditions),
+            special_requests: text(&input.special_requests, &before.special_requests),
+            custom_fields: input.custom_fields.clone().or(contact.custom_fields),
+            ..contact
+        },
+    }
+}
+
 fn checked(
     number: usize,
     input: &ParticipantInput,
     fields: &[CustomField],
     id: Id,
+    reach: Reach,
 ) -> Result<Participant, ParticipantsError> {
     let invalid = |problem: String| ParticipantsError::Invalid { number, problem };
     let text = |value: &Option<String>| value.as_deref().unwrap_or_default().trim().to_owned();
     let required = |text: String| if text.is_empty() { Err(ParticipantsError::Missing(number)) } else { Ok(text) };
+    let reachable = |text: String| if reach == Reach::Optional { Ok(text) } else { required(text) };
     let custom_fields: BTreeMap<String, String> =
         input.custom_fields.iter().flatten().map(|(name, value)| (name.clone(), plain(value))).collect();
     let participant = Participant {
         id,
         name: required(text(&input.name))?,
-        email: required(text(&input.email))?.to_lowercase(),
-        phone: required(input.phone.as_ref().map(plain).unwrap_or_default())?,
+        email: reachable(text(&input.email))?.to_lowercase(),
+        phone: reachable(input.phone.as_ref().map(plain).unwrap_or_default())?,
         age: age(input.age.as_ref()).map_err(invalid)?,
         gender: gender(input.gender.as_deref()).map_err(invalid)?,
         allergies: text(&input.allergies),

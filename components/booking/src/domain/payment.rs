@@ -110,6 +110,11 @@ pub enum CaptureOutcome {
 
 /// What a capture does to a booking as it stands.
 pub fn apply_capture(booking: &Booking, payment: &Payment) -> CaptureOutcome {
+    // What staff received, and said what it makes of the booking.
+    let told = booking.offline_due.as_ref().filter(|due| due.is(payment));
+    if let (Some(due), Status::Pending | Status::PaymentConfirmedPartial) = (told, booking.status) {
+        return CaptureOutcome::Accept(due.next);
+    }
     let awaited = match (booking.mode, &booking.partial) {
         (PaymentMode::Full, _) => (Kind::Full, booking.price.total),
         (PaymentMode::Partial, Some(partial)) => (Kind::Initial, partial.initial),
@@ -144,6 +149,7 @@ impl Booking {
     /// A capture that is accepted: the booking lives and is in this state.
     pub fn accept(&mut self, payment: &Payment, next: Status) {
         self.record(payment);
+        self.offline_due.take_if(|due| due.is(payment));
         self.status = next;
         if let Some(partial) = &mut self.partial {
             partial.initial_paid_at.get_or_insert(payment.captured_at);
@@ -199,6 +205,8 @@ mod tests {
             name: "Trek".into(),
             enabled: true,
             custom: false,
+            custom_link_expiry: None,
+            display_price: Paise::ZERO,
             add_ons: vec![],
             gst: BasisPoints(500),
             gst_type: GstType::Excluded,

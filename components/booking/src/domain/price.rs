@@ -58,6 +58,14 @@ impl Breakdown {
     }
 }
 
+impl Breakdown {
+    /// As [`Breakdown::agreed`], for all participants together; the unit is then rounded down.
+    pub fn agreed_total(total: Paise, count: u32) -> Self {
+        let unit = Paise(total.0 / i64::from(count.max(1)));
+        Self { unit, base: total, net: total, total, ..Self::agreed(Paise::ZERO, count) }
+    }
+}
+
 /// Add-ons are charged for each participant.
 pub fn add_ons_total(add_ons: &[AddOn], count: u32) -> Paise {
     add_ons.iter().map(|add_on| add_on.price.times(count)).sum()
@@ -145,6 +153,8 @@ mod tests {
             name: "Kodachadri".into(),
             enabled: true,
             custom: false,
+            custom_link_expiry: None,
+            display_price: Paise::ZERO,
             add_ons: vec![],
             gst: BasisPoints(gst),
             gst_type,

@@ -80,6 +80,24 @@ pub enum Refusal {
     PreferredGone,
     #[error("The balance of this booking is not overdue")]
     NotOverdue,
+    #[error("Invalid payment status")]
+    PaymentStatus,
+    #[error("Booking is not in partial payment status")]
+    NotPartial,
+    #[error("No partial payment details found")]
+    NoInstalments,
+    #[error("Reminder already sent for this booking")]
+    Reminded,
+    #[error("Participant details are already provided for this booking")]
+    DetailsKnown,
+    #[error("This booking was not created by an admin")]
+    NotByStaff,
+    #[error("A booking can have at most {0} remarks")]
+    TooManyRemarks(usize),
+    #[error(
+        "The price of a booking that was paid for cannot be changed. Cancel participants, or make another booking."
+    )]
+    PriceFixed,
 }
 
 impl Refusal {

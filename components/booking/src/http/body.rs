@@ -17,8 +17,8 @@ use crate::{
     },
 };
 
-const TEXT_CHARS_MAX: usize = 200;
-const REQUESTS_CHARS_MAX: usize = 2_000;
+pub(super) const TEXT_CHARS_MAX: usize = 200;
+pub(super) const REQUESTS_CHARS_MAX: usize = 2_000;
 const ADD_ONS_MAX: usize = 50;
 
 /// A JSON body that a handler has taken as it came.
@@ -110,7 +110,7 @@ impl BookingBody {
     }
 }
 
-fn contact(details: &Value) -> Result<Contact> {
+pub(super) fn contact(details: &Value) -> Result<Contact> {
     let [name, email, phone] = ["name", "email", "phone"].map(|field| text(&details[field]));
     if name.is_empty() || email.is_empty() || phone.is_empty() {
         return Err(Error::bad_request("Please provide all user details"));
@@ -123,7 +123,7 @@ fn contact(details: &Value) -> Result<Contact> {
 }
 
 /// A whole number from 1, also in text.
-fn count(value: &Value) -> Result<u32> {
+pub(super) fn count(value: &Value) -> Result<u32> {
     let count = match value {
         Value::Number(number) => {
             number.as_u64().or_else(|| number.as_f64().filter(|n| n.fract() == 0.0 && *n > 0.0).map(|n| n as u64))
@@ -156,18 +156,26 @@ pub struct ParticipantsBody {
 
 impl From<ParticipantsBody> for Details {
     fn from(body: ParticipantsBody) -> Self {
-        let [name, phone, relation, relationship] = ["name", "phone", "relation", "relationship"]
-            .map(|field| text(&body.emergency_contact[field]).chars().take(TEXT_CHARS_MAX).collect::<String>());
-        let relation = if relation.is_empty() { relationship } else { relation };
-        let complete = !name.is_empty() && !phone.is_empty() && !relation.is_empty();
         Self {
             participants: body.participants,
-            emergency: complete.then_some(EmergencyContact { name, phone, relation }),
-            additional_requests: body
-                .additional_requests
-                .map(|requests| requests.trim().chars().take(REQUESTS_CHARS_MAX).collect()),
+            emergency: emergency(&body.emergency_contact),
+            additional_requests: body.additional_requests.as_deref().map(requests),
         }
     }
+}
+
+/// An emergency contact, if all of it is given. `relationship` is another name of `relation`.
+pub(super) fn emergency(value: &Value) -> Option<EmergencyContact> {
+    let [name, phone, relation, relationship] = ["name", "phone", "relation", "relationship"]
+        .map(|field| text(&value[field]).chars().take(TEXT_CHARS_MAX).collect::<String>());
+    let relation = if relation.is_empty() { relationship } else { relation };
+    let complete = !name.is_empty() && !phone.is_empty() && !relation.is_empty();
+    complete.then_some(EmergencyContact { name, phone, relation })
+}
+
+/// What a customer asks for, at most so many characters of it.
+pub(super) fn requests(text: &str) -> String {
+    text.trim().chars().take(REQUESTS_CHARS_MAX).collect()
 }
 
 /// `PUT /api/bookings/{id}/status`.

@@ -1,8 +1,13 @@
 //! HTTP of the booking service.
 
 mod body;
+mod failed;
+mod jobs;
 mod lifecycle;
 mod lifecycle_body;
+mod manual;
+mod office;
+mod update;
 mod view;
 
 use std::rc::Rc;
@@ -32,7 +37,9 @@ const PAGE_BOOKINGS: u32 = 10;
 pub const EXPIRE_PATH: &str = "/_jobs/expire";
 
 pub fn routes() -> Router<App> {
-    lifecycle::routes(Router::default())
+    let router = lifecycle::routes(Router::default());
+    let router = update::routes(office::routes(manual::routes(failed::routes(jobs::routes(router)))));
+    router
         .post("/api/bookings", create)
         .get("/api/bookings", list)
         .get("/api/bookings/user/mybookings", own)
@@ -60,6 +67,7 @@ impl From<BookingError> for Error {
             BookingError::NotYours => Self::unauthorized("Not authorized"),
             BookingError::Refused(refusal) => refusal.into(),
             BookingError::Participants(error) => Self::bad_request(error.to_string()),
+            BookingError::Sale(error) => error.into(),
             BookingError::Busy => {
                 Self::conflict("This booking is being processed. Please try again in a moment.").retry_after(1)
             }
@@ -73,11 +81,22 @@ impl From<CreateError> for Error {
     fn from(error: CreateError) -> Self {
         let message = error.to_string();
         match error {
-            CreateError::TrekNotFound | CreateError::BatchNotFound => Self::not_found(message),
+            CreateError::TrekNotFound
+            | CreateError::BatchNotFound
+            | CreateError::CustomBatchNotFound
+            | CreateError::UserNotFound
+            | CreateError::FailedNotFound
+            | CreateError::BatchNotInTrek => Self::not_found(message),
+            CreateError::LinkExpired => Self::new(410, "LINK_EXPIRED", message),
             CreateError::InProgress => Self::conflict(message).retry_after(1),
+            CreateError::AnotherLive => Self::conflict(message),
             CreateError::Unavailable(cause) => Self::unavailable(cause),
             CreateError::TrekDisabled
             | CreateError::CustomTrek
+            | CreateError::NotCustom
+            | CreateError::Participants(_)
+            | CreateError::CustomSoldOut
+            | CreateError::RestoreSoldOut
             | CreateError::BatchClosed
             | CreateError::SoldOut
             | CreateError::PartialDisabled
@@ -173,7 +192,7 @@ async fn set_status(
         return Err(Error::forbidden("Not authorized to update booking status"));
     }
     let id = app.resolve(&id, true).await?;
-    let booking = app.set_status(id, status).await?;
+    let booking = app.set_status(&caller, id, status).await?;
     Ok(Json(view::raw(&booking, true)))
 }
 

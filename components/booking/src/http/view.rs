@@ -9,13 +9,13 @@ use crate::{
 };
 
 /// Adds a key whose value may be unset; clients know such keys as absent.
-fn put<T: serde::Serialize>(object: &mut Map<String, Value>, key: &str, value: Option<T>) {
+pub(super) fn put<T: serde::Serialize>(object: &mut Map<String, Value>, key: &str, value: Option<T>) {
     if let Some(value) = value {
         object.insert(key.to_owned(), json!(value));
     }
 }
 
-fn extend(object: &mut Map<String, Value>, fields: Value) {
+pub(super) fn extend(object: &mut Map<String, Value>, fields: Value) {
     if let Value::Object(fields) = fields {
         object.extend(fields);
     }
@@ -70,7 +70,7 @@ fn participant(participant: &Participant) -> Value {
 }
 
 /// A batch as bookings show it.
-fn batch(batch: &Batch) -> Value {
+pub(super) fn batch(batch: &Batch) -> Value {
     json!({
         "_id": batch.id,
         "startDate": batch.start,
@@ -298,7 +298,7 @@ fn populated(booking: &Booking, setting: &Setting) -> Value {
     })
 }
 
-fn user(booking: &Booking) -> Value {
+pub(super) fn user(booking: &Booking) -> Value {
     let user = &booking.user;
     let phone = user.phone.as_deref().filter(|phone| !phone.is_empty()).unwrap_or(&booking.contact.phone);
     json!({ "_id": user.id, "name": user.name, "email": user.email, "phone": phone })

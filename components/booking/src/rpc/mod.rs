@@ -5,17 +5,21 @@ mod notices;
 use cairn_shared::{BasisPoints, Id, Paise, Timestamp, async_trait, time::SECOND};
 
 use crate::{
-    app::{HoldRequest, Mail, MailError, Message, Peers, Place, RefundError, SeatsError, Trip, Unavailable},
+    app::{
+        Customer, CustomerError, HoldRequest, Mail, MailError, Message, NewCustomer, OfflineError, Peers, Place,
+        RefundError, SeatsError, Trip, Unavailable,
+    },
     domain::{
         AddOn, Batch, BatchStatus, CreateError, CustomField, DiscountType, GatewayType, GstType, InitialAmount, Kind,
-        PartialTerms, Payable, Quote, RefundRequest, RefundType, Terms, TrekSummary,
+        OfflineDue, OfflineMethod, PartialTerms, Payable, Payment, Quote, RefundRequest, RefundType, Terms,
+        TrekSummary,
     },
     shell::bindings::cairn::{
         batch::{schedule, seats, types as batch_types},
         notification::mail,
-        payment::{checkout, promos, refunds},
+        payment::{checkout, offline, promos, refunds},
         trek::catalogue,
-        user::accounts,
+        user::{accounts, customers},
     },
 };
 
@@ -45,6 +49,8 @@ fn terms(terms: catalogue::Terms) -> Result<Terms, Unavailable> {
         name: terms.name,
         enabled: terms.enabled,
         custom: terms.custom,
+        custom_link_expiry: terms.custom_link_expiry.map(Timestamp::from_millis),
+        display_price: paise(terms.display_price),
         add_ons: terms
             .add_ons
             .into_iter()
@@ -153,12 +159,74 @@ fn mail_error(error: mail::Error) -> MailError {
     }
 }
 
+fn checkout_kind(kind: Kind) -> Result<checkout::Kind, Unavailable> {
+    match kind {
+        Kind::Full => Ok(checkout::Kind::Full),
+        Kind::Initial => Ok(checkout::Kind::Initial),
+        Kind::Balance => Ok(checkout::Kind::Balance),
+        Kind::Offline => Err(Unavailable("an offline payment has no checkout".into())),
+    }
+}
+
+fn customer(customer: customers::Customer) -> Result<Customer, Unavailable> {
+    Ok(Customer {
+        id: id(&customer.id)?,
+        name: customer.name,
+        email: customer.email,
+        phone: customer.phone,
+        address: customer.address,
+        city: customer.city,
+        state: customer.state,
+        zip_code: customer.zip_code,
+        country: customer.country,
+        created_by_staff: customer.created_by_staff,
+    })
+}
+
+fn found(found: Result<customers::Customer, customers::Error>) -> Result<Option<Customer>, Unavailable> {
+    match found {
+        Ok(found) => customer(found).map(Some),
+        Err(customers::Error::NotFound) => Ok(None),
+        Err(customers::Error::Taken) => Err(Unavailable("a look-up was refused as taken".into())),
+        Err(customers::Error::Invalid(cause) | customers::Error::Unavailable(cause)) => Err(Unavailable(cause)),
+    }
+}
+
 #[async_trait(?Send)]
 impl Peers for Links {
     async fn fill_phone(&self, user_id: Id, phone: &str) -> Result<(), Unavailable> {
         accounts::fill_phone(user_id.to_string(), phone.to_owned())
             .await
             .map_err(|error| Unavailable(error.to_string()))
+    }
+
+    async fn customer(&self, id: Id) -> Result<Option<Customer>, Unavailable> {
+        found(customers::get(id.to_string()).await)
+    }
+
+    async fn customer_by_phone(&self, phone: &str) -> Result<Option<Customer>, Unavailable> {
+        found(customers::find_by_phone(phone.to_owned()).await)
+    }
+
+    async fn customer_create(&self, new: &NewCustomer) -> Result<Customer, CustomerError> {
+        let new = new.clone();
+        let made = customers::create(customers::NewCustomer {
+            name: new.name,
+            email: new.email,
+            phone: new.phone,
+            address: new.address,
+            city: new.city,
+            state: new.state,
+            zip_code: new.zip_code,
+            country: new.country,
+        });
+        match made.await {
+            Ok(made) => customer(made).map_err(|Unavailable(cause)| CustomerError::Unavailable(cause)),
+            Err(customers::Error::Taken) => Err(CustomerError::Taken),
+            Err(customers::Error::Invalid(problem)) => Err(CustomerError::Invalid(problem)),
+            Err(customers::Error::NotFound) => Err(CustomerError::Unavailable("an account was not made".into())),
+            Err(customers::Error::Unavailable(cause)) => Err(CustomerError::Unavailable(cause)),
+        }
     }
 
     async fn trek_terms(&self, id: Id) -> Result<Option<Terms>, Unavailable> {
@@ -274,12 +342,7 @@ impl Peers for Links {
     }
 
     async fn open(&self, payable: &Payable) -> Result<(), CreateError> {
-        let kind = match payable.kind {
-            Kind::Full => checkout::Kind::Full,
-            Kind::Initial => checkout::Kind::Initial,
-            Kind::Balance => checkout::Kind::Balance,
-            Kind::Offline => return Err(CreateError::Unavailable("an offline payment has no checkout".into())),
-        };
+        let kind = checkout_kind(payable.kind)?;
         let payable = checkout::Payable {
             booking_id: payable.booking_id.to_string(),
             user_id: payable.user_id.to_string(),
@@ -323,6 +386,42 @@ impl Peers for Links {
             refunds::Error::Unavailable(cause) => RefundError::Unavailable(cause),
             refused => RefundError::Refused(refused.to_string()),
         })
+    }
+
+    async fn record_offline(&self, booking_id: Id, user_id: Id, due: &OfflineDue) -> Result<Payment, OfflineError> {
+        let receipt = offline::Receipt {
+            key: due.key.clone(),
+            booking_id: booking_id.to_string(),
+            user_id: user_id.to_string(),
+            kind: checkout_kind(due.kind).map_err(|Unavailable(cause)| OfflineError::Refused(cause))?,
+            amount: due.amount.0,
+            method: match due.method {
+                OfflineMethod::Cash => offline::Method::Cash,
+                OfflineMethod::BankTransfer => offline::Method::BankTransfer,
+                OfflineMethod::Other => offline::Method::Other,
+            },
+            reference: due.reference.clone(),
+            actor: due.actor.to_string(),
+        };
+        let payment = offline::record(receipt).await.map_err(|error| match error {
+            offline::Error::Invalid(problem) => OfflineError::Refused(problem),
+            offline::Error::KeyReused => OfflineError::Refused("the key names other money".into()),
+            offline::Error::Unavailable(cause) => OfflineError::Unavailable(cause),
+        })?;
+        Ok(Payment {
+            id: payment.id,
+            order_id: payment.order_id,
+            kind: due.kind,
+            amount: paise(payment.amount),
+            method: payment.method,
+            captured_at: Timestamp::from_millis(payment.captured_at),
+        })
+    }
+
+    async fn captured(&self, booking_id: Id) -> Result<Paise, Unavailable> {
+        let payments = checkout::list_payments(booking_id.to_string()).await;
+        let payments = payments.map_err(|error| Unavailable(error.to_string()))?;
+        Ok(payments.iter().map(|payment| paise(payment.amount - payment.refunded)).sum())
     }
 
     async fn mail(&self, sent: &Mail) -> Result<(), MailError> {

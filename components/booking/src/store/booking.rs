@@ -70,7 +70,7 @@ pub async fn booking_fetch_live(
     batch_id: Id,
 ) -> Result<Option<Booking>, DbError> {
     let select = "SELECT document, version FROM bookings WHERE user_id = $1 AND trek_id = $2 AND batch_id = $3 \
-                  AND (status = 'creating' OR status = 'pending_payment')";
+                  AND by_staff = 0 AND (status = 'creating' OR status = 'pending_payment')";
     sql.query_opt(select, params![user_id, trek_id, batch_id]).await?.as_ref().map(booking).transpose()
 }
 
@@ -97,8 +97,8 @@ pub async fn booking_ids_unsettled(sql: &impl Sql, now: Timestamp, limit: i64) -
 /// Stores a new booking, leased if work on it goes on.
 pub async fn booking_insert(tx: &Tx, booking: &Booking, lease: Option<&Lease>) -> Result<(), DbError> {
     let insert = "INSERT INTO bookings (id, code, user_id, trek_id, batch_id, status, participants, seats, total, paid, refunded, \
-                  session_expires_at, batch_start, search_text, document, version, created_at, lease, lease_until) \
-                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+                  session_expires_at, batch_start, search_text, document, version, created_at, lease, lease_until, by_staff) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
     let values = params![
         booking.id,
         booking.id.short_code(),
@@ -119,6 +119,7 @@ pub async fn booking_insert(tx: &Tx, booking: &Booking, lease: Option<&Lease>) -
         booking.created_at,
         lease.map(|lease| &lease.token),
         lease.map(|lease| lease.until),
+        booking.admin_created,
     ];
     tx.execute(insert, values).await
 }

@@ -16,13 +16,15 @@ pub enum CommandKind {
     Request,
     Answer,
     Complete,
+    Confirm,
+    ReceiveOffline,
     AutoCancel,
     Expire,
     Delete,
 }
 
 impl CommandKind {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Cancel,
         Self::CancelParticipants,
         Self::Restore,
@@ -32,6 +34,8 @@ impl CommandKind {
         Self::Request,
         Self::Answer,
         Self::Complete,
+        Self::Confirm,
+        Self::ReceiveOffline,
         Self::AutoCancel,
         Self::Expire,
         Self::Delete,
@@ -48,6 +52,8 @@ impl CommandKind {
             Self::Request => "request",
             Self::Answer => "answer",
             Self::Complete => "complete",
+            Self::Confirm => "confirm",
+            Self::ReceiveOffline => "receive_offline",
             Self::AutoCancel => "auto_cancel",
             Self::Expire => "expire",
             Self::Delete => "delete",

@@ -4,6 +4,7 @@ mod booking;
 mod command;
 mod failed;
 mod invoice;
+mod job;
 mod list;
 mod mail;
 mod payment;
@@ -17,8 +18,14 @@ pub use command::{
     CommandKind, CommandRow, CommandState, command_commit, command_insert, command_list, command_list_open,
     commands_end,
 };
-pub use failed::{failed_booking_hide, failed_booking_insert};
+pub use failed::{
+    FailedBooking, FailedFilter, FailedStats, failed_booking_fetch, failed_booking_hide, failed_booking_insert,
+    failed_booking_page, failed_booking_remove, failed_booking_stats,
+};
 pub use invoice::{Issued, invoice_fetch, invoice_issue};
+pub use job::{
+    JobDay, booking_list_starting, job_begin, job_list, job_report, job_report_fetch, reminder_insert, reminder_is_sent,
+};
 pub use list::{Filter, Stats, booking_count, booking_page, booking_stats, participants_since};
 pub use mail::{Due, mail_delete, mail_insert, mail_list_due, mail_postpone};
 pub use payment::{payment_fetch, payment_insert, payment_list, refund_list, refund_upsert};

@@ -8,10 +8,13 @@ use std::{
 };
 
 use cairn_booking::{
-    app::{App, HoldRequest, Mail, MailError, Peers, Place, RefundError, SeatsError, Unavailable},
+    app::{
+        App, Customer, CustomerError, HoldRequest, Mail, MailError, NewCustomer, OfflineError, Peers, Place,
+        RefundError, SeatsError, Unavailable,
+    },
     domain::{
         AddOn, Batch, BatchStatus, Booking, CreateError, DiscountType, GatewayType, GstType, InitialAmount, Kind,
-        PartialTerms, Payable, Quote, RefundRequest, Terms, TrekSummary,
+        OfflineDue, PartialTerms, Payable, Payment, Quote, RefundRequest, Terms, TrekSummary,
     },
 };
 use cairn_shared::{
@@ -55,6 +58,12 @@ pub struct Outside {
     pub asked: RefCell<Vec<(Id, RefundRequest)>>,
     /// What payment answers to every refund, for good.
     pub refund_refusal: RefCell<Option<String>>,
+    /// Accounts that staff book for.
+    pub customers: RefCell<Vec<Customer>>,
+    /// Money that payment has booked for staff, by its key, with its booking.
+    pub offline: RefCell<BTreeMap<String, (Id, Payment)>>,
+    /// Paise that payment has besides.
+    pub captured_online: Cell<i64>,
     pub mails: RefCell<Vec<Mail>>,
     pub phones: RefCell<Vec<String>>,
     /// Names of all calls.
@@ -143,6 +152,34 @@ impl Peers for Fake {
     async fn fill_phone(&self, _: Id, phone: &str) -> Result<(), Unavailable> {
         self.0.phones.borrow_mut().push(phone.to_owned());
         Ok(())
+    }
+
+    async fn customer(&self, id: Id) -> Result<Option<Customer>, Unavailable> {
+        Ok(self.0.customers.borrow().iter().find(|customer| customer.id == id).cloned())
+    }
+
+    async fn customer_by_phone(&self, phone: &str) -> Result<Option<Customer>, Unavailable> {
+        Ok(self.0.customers.borrow().iter().find(|customer| customer.phone.as_deref() == Some(phone)).cloned())
+    }
+
+    async fn customer_create(&self, new: &NewCustomer) -> Result<Customer, CustomerError> {
+        let mut customers = self.0.customers.borrow_mut();
+        if customers.iter().any(|customer| customer.email == new.email || customer.phone.as_ref() == Some(&new.phone)) {
+            return Err(CustomerError::Taken);
+        }
+        customers.push(Customer {
+            id: Id::derive(&["user", &new.email]),
+            name: new.name.clone(),
+            email: new.email.clone(),
+            phone: Some(new.phone.clone()),
+            address: new.address.clone(),
+            city: new.city.clone(),
+            state: new.state.clone(),
+            zip_code: new.zip_code.clone(),
+            country: new.country.clone(),
+            created_by_staff: true,
+        });
+        Ok(customers[customers.len() - 1].clone())
     }
 
     async fn trek_terms(&self, id: Id) -> Result<Option<Terms>, Unavailable> {
@@ -336,6 +373,38 @@ impl Peers for Fake {
         self.plain("refund", effect).map_err(|Unavailable(cause)| RefundError::Unavailable(cause))
     }
 
+    async fn record_offline(&self, id: Id, _: Id, due: &OfflineDue) -> Result<Payment, OfflineError> {
+        let record = || {
+            let mut offline = self.0.offline.borrow_mut();
+            let next = format!("off_{}", offline.len() + 1);
+            let payment = Payment {
+                id: next,
+                order_id: String::new(),
+                kind: due.kind,
+                amount: due.amount,
+                method: "offline".into(),
+                captured_at: self.0.now(),
+            };
+            self.0.payables.borrow_mut().remove(&id);
+            offline.entry(due.key.clone()).or_insert((id, payment)).1.clone()
+        };
+        match self.0.call("record_offline") {
+            Ok(()) => Ok(record()),
+            Err(lost) => {
+                if lost {
+                    record();
+                }
+                Err(OfflineError::Unavailable(silent()))
+            }
+        }
+    }
+
+    async fn captured(&self, id: Id) -> Result<Paise, Unavailable> {
+        let offline = self.0.offline.borrow();
+        let offline = offline.values().filter(|(booking, _)| *booking == id).map(|(_, payment)| payment.amount);
+        Ok(offline.sum::<Paise>() + Paise(self.0.captured_online.get()))
+    }
+
     async fn mail(&self, mail: &Mail) -> Result<(), MailError> {
         match self.0.call("mail") {
             Ok(()) => {
@@ -355,12 +424,30 @@ pub fn batch_id() -> Id {
     Id::derive(&["batch"])
 }
 
+/// Somebody whom staff book for.
+pub fn customer() -> Customer {
+    Customer {
+        id: Id::derive(&["user", "Arjun"]),
+        name: "Arjun Pai".into(),
+        email: "arjun.pai@example.org".into(),
+        phone: Some("9800000002".into()),
+        address: None,
+        city: Some("Mysuru".into()),
+        state: None,
+        zip_code: None,
+        country: None,
+        created_by_staff: false,
+    }
+}
+
 pub fn terms() -> Terms {
     Terms {
         id: trek_id(),
         name: "Kodachadri Weekend".into(),
         enabled: true,
         custom: false,
+        custom_link_expiry: None,
+        display_price: Paise::rupees(5_000),
         add_ons: vec![
             AddOn { name: "Rental tent".into(), price: Paise::rupees(400), enabled: true },
             AddOn { name: "Porter".into(), price: Paise::rupees(900), enabled: false },
@@ -445,6 +532,9 @@ impl World {
             refunds: RefCell::default(),
             asked: RefCell::default(),
             refund_refusal: RefCell::default(),
+            customers: RefCell::new(vec![customer()]),
+            offline: RefCell::default(),
+            captured_online: Cell::default(),
             mails: RefCell::default(),
             phones: RefCell::default(),
             calls: RefCell::default(),

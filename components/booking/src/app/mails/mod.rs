@@ -118,12 +118,18 @@ impl App {
 
     /// Notes the confirmation for the booker and for every participant with another address.
     pub(super) async fn queue_confirmations(&self, tx: &Tx, booking: &Booking) -> Result<(), BookingError> {
-        let occasion = booking.version.to_string();
-        self.queue(tx, booking, &MailIntent::Confirmed, &occasion).await?;
-        for participant in elsewhere(booking).filter(|participant| !participant.is_cancelled) {
-            let intent =
-                MailIntent::ConfirmedParticipant { name: participant.name.clone(), email: participant.email.clone() };
-            self.queue(tx, booking, &intent, &occasion).await?;
+        self.queue_confirmations_for(tx, booking, &booking.version.to_string()).await
+    }
+
+    /// As [`App::queue_confirmations`], once more for each `occasion`.
+    pub(super) async fn queue_confirmations_for(
+        &self,
+        tx: &Tx,
+        booking: &Booking,
+        occasion: &str,
+    ) -> Result<(), BookingError> {
+        for intent in confirmations(booking) {
+            self.queue(tx, booking, &intent, occasion).await?;
         }
         Ok(())
     }
@@ -158,6 +164,16 @@ impl App {
         }
         Ok(left)
     }
+}
+
+/// The confirmation for the booker and for every participant with another address.
+pub(super) fn confirmations(booking: &Booking) -> Vec<MailIntent> {
+    let others = elsewhere(booking).filter(|participant| !participant.is_cancelled);
+    let others = others.map(|participant| MailIntent::ConfirmedParticipant {
+        name: participant.name.clone(),
+        email: participant.email.clone(),
+    });
+    std::iter::once(MailIntent::Confirmed).chain(others).collect()
 }
 
 /// Participants with an address of their own.
