@@ -39,14 +39,14 @@ pub enum BackupError {
     Database(#[from] crate::capability::sqlite::Error),
     #[error("the key-value stores could not be copied: {0}")]
     Stores(#[from] crate::capability::key_value::Error),
+    #[error("the application keeps its data on Postgres; copy that with the tools of Postgres, such as pg_dump")]
+    OnPostgres,
     #[error("the archive is damaged: {0}; take another one")]
     Damaged(String),
     #[error("the archive has format {0}; this version of cairn reads format {FORMAT}")]
     Format(u32),
     #[error("{0} is not empty; restore into a new folder")]
     NotEmpty(String),
-    #[error("the backup did not finish: {0}")]
-    Unfinished(String),
 }
 
 impl BackupError {

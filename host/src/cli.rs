@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 refused or failed, 2 not understood, 3 no host answers.
 
 mod arguments;
+mod backup;
 mod client;
 mod db;
 mod keys;
@@ -34,6 +35,9 @@ Usage:
   cairn log-level                 how much is logged of each component
   cairn log-level <component> <off|error|warn|info|debug|trace|default>
   cairn db move …                 moves all data between SQLite and Postgres; see cairn db --help
+  cairn backup <file>             copies all databases, as they are at one moment, to a file
+  cairn restore <file>            makes a data folder of such a file
+    --data <folder>               new or empty [.cairn]
   cairn keygen [--key <file>]     makes a key that signs components [cairn.key]
   cairn sign <file> --key <file>  signs a component
     --output <file>               into another file
@@ -78,6 +82,7 @@ enum Command {
     Keys(keys::Command),
     Db(db::Options),
     DbHelp,
+    Backup(backup::Command),
     Version,
     Help,
 }
@@ -98,6 +103,7 @@ pub fn run(mut arguments: impl Iterator<Item = String>) -> ExitCode {
             print!("{}", db::USAGE);
             ExitCode::SUCCESS
         }
+        Ok(Command::Backup(command)) => backup::run(&command),
         Ok(Command::Version) => {
             println!("cairn {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
@@ -129,6 +135,7 @@ fn parse(command: Option<String>, arguments: Arguments) -> Result<Command, Strin
                 None => db::parse(arguments).map(Command::Db),
             }
         }
+        "backup" | "restore" => backup::parse(&command, arguments).map(Command::Backup),
         "--version" | "-V" => Ok(Command::Version),
         "--help" | "-h" | "help" => Ok(Command::Help),
         other => Err(format!("there is no command {other:?}")),
@@ -167,6 +174,8 @@ mod tests {
             ("swap a a.wasm --canary 10% --for soon", "--for is a time such as 60s or 10min, not \"soon\""),
             ("swap a a.wasm --for 60s", "--for goes with --canary"),
             ("rollback", "name a component"),
+            ("backup", "name the file of the backup"),
+            ("restore a.tar --socket s", "there is no option --socket"),
             ("rollback a b", "\"b\" is one word too many"),
             ("versions --json", "name a component"),
             ("logs --lines many", "--lines is a number, not \"many\""),

@@ -10,6 +10,7 @@
 //! | `POST /swap?canary_percent=&hold_seconds=` | replaces components, all or none; see [`swaps`] |
 //! | `PUT /components/<id>` | replaces one by the bytes of the body |
 //! | `POST /components/<id>/rollback` | goes back to the version before |
+//! | `POST /backup` | an archive of all databases as they are at one moment |
 //! | `GET /logs?component=&lines=&follow=` | log lines |
 //! | `GET /log-levels`, `PUT /log-levels/<id>` | levels; `{"level": "debug"}`, `null` for the host's |
 //! | `POST /call/<id>/<path>` | runs a job by hand |
@@ -34,6 +35,7 @@ use serde_json::{Value, json};
 use wasmtime_wasi_http::WasiBody;
 
 use crate::{
+    backup::Backups,
     call::Call,
     front::{error, json as json_response},
     host::swap::{Replacement, SwapError, Swapped, Swapper},
@@ -62,6 +64,7 @@ pub struct Control {
     pub metrics: Arc<Metrics>,
     pub scheduler: Arc<Scheduler>,
     pub swapper: Arc<Swapper>,
+    pub backups: Backups,
     /// Nothing where the process logs in a way of its own.
     pub logging: Option<Logging>,
     pub started: Instant,
@@ -113,6 +116,7 @@ impl Control {
             (Method::PUT, [Some("components"), Some(id), None, _]) => self.replace(id, request).await,
             (Method::POST, [Some("components"), Some(id), Some("rollback"), None]) => self.roll_back(id).await,
             (Method::POST, [Some("swap"), None, ..]) => self.swap(request).await,
+            (Method::POST, [Some("backup"), None, ..]) => Ok(self.backups.answer().await),
             (Method::GET, [Some("logs"), None, ..]) => self.logs(&Query(request.uri().query())),
             (Method::GET, [Some("log-levels"), None, ..]) => self.log_levels(),
             (Method::PUT, [Some("log-levels"), Some(id), None, _]) => self.set_log_level(id, request).await,

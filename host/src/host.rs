@@ -29,6 +29,7 @@ use tokio::net::TcpListener;
 use wasmtime::component::Val;
 
 use crate::{
+    backup::{self, Backups},
     call::Call,
     capability::variables::Sources,
     compiler::Compiler,
@@ -252,6 +253,13 @@ impl Builder {
         let opening = load::Shared::open(&self.application, &self.data_dir, &self.sources, self.database.as_ref());
         let shared = Arc::new(opening.await?);
         let (name, components) = (self.application.name.clone(), self.application.components.len());
+        let stored = backup::Source {
+            application: name.clone(),
+            data_dir: self.data_dir.clone(),
+            databases: Arc::clone(&shared.databases),
+            stores: Arc::clone(&shared.stores),
+            on_postgres: shared.database.is_some(),
+        };
         let compiled_dir = self.compiled_dir.unwrap_or_else(|| self.data_dir.join("compiled"));
         let sourcing = Sourcing { compiled_dir, compiler: self.compiler, signatures: Arc::new(self.signatures) };
         let loader = Loader::new(self.application, self.data_dir, sourcing, self.answers, Arc::clone(&shared))?;
@@ -279,6 +287,7 @@ impl Builder {
             metrics: Arc::clone(&shared.metrics),
             scheduler: Arc::clone(&scheduler),
             swapper: Arc::clone(&swapper),
+            backups: Backups::new(stored),
             logging: self.logging,
             started: began,
         });

@@ -30,6 +30,8 @@ pub struct Source {
     pub data_dir: PathBuf,
     pub databases: Arc<Databases>,
     pub stores: Arc<Stores>,
+    /// The data is not in these, but on a server.
+    pub on_postgres: bool,
 }
 
 /// Everything that is stored, as it was at one moment.
@@ -60,7 +62,7 @@ impl Source {
         let databases = Databases::open(folder, sqlite::Settings::default())?;
         databases.declare(labels)?;
         let stores = Stores::open(data_dir.join(STORES), key_value::Settings::default())?;
-        Ok(Self { application: String::new(), data_dir: data_dir.to_owned(), databases, stores })
+        Ok(Self { application: String::new(), data_dir: data_dir.to_owned(), databases, stores, on_postgres: false })
     }
 
     /// Closes the databases, where nobody else uses them.
@@ -79,6 +81,9 @@ impl Source {
     ///
     /// A database cannot be read, or is never at rest.
     pub async fn freeze(&self) -> Result<Moment, BackupError> {
+        if self.on_postgres {
+            return Err(BackupError::OnPostgres);
+        }
         let databases = self.databases.all().await?;
         let mut paths: Vec<String> =
             databases.iter().map(|database| format!("{DATABASES}/{}.db", database.label())).collect();

@@ -1,6 +1,6 @@
 //! A client of the operator's API, by its socket or its address.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, fs::File, io::Write as _, path::PathBuf};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
@@ -97,6 +97,16 @@ impl Operator {
         let bytes = response.into_body().collect().await.map_err(|error| self.unreachable(&error))?.to_bytes();
         serde_json::from_slice(&bytes)
             .map_err(|error| Problem::Refused(format!("the answer is not understood: {error}")))
+    }
+
+    /// Writes the answer to a file as it comes. One that breaks off is a problem.
+    pub(super) async fn save(&self, method: Method, target: &str, file: &mut File) -> Result<(), Problem> {
+        let mut response = self.send(method, target, Bytes::new()).await?.into_body();
+        while let Some(frame) = response.frame().await {
+            let frame = frame.map_err(|error| Problem::Refused(format!("the answer broke off: {error}")))?;
+            file.write_all(frame.data_ref().map_or(&[][..], |data| data)).map_err(Problem::refused)?;
+        }
+        Ok(())
     }
 
     /// Gives each line of the answer as it comes.

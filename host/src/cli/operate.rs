@@ -190,7 +190,7 @@ pub(super) fn run(command: &Command) -> ExitCode {
 }
 
 async fn act(command: &Command) -> Result<(), Problem> {
-    let operator = Operator::new(command.place.clone(), token(command)?);
+    let operator = Operator::new(command.place.clone(), token(command.token_file.as_deref())?);
     let get = async |target: &str| operator.json(Method::GET, target, "").await;
     match &command.action {
         Action::Status => print(command, &get("/status").await?, show::status),
@@ -239,8 +239,9 @@ fn id(component: &str) -> Result<&str, Problem> {
     if !component.is_empty() && component.chars().all(plain) { Ok(component) } else { Err(unknown()) }
 }
 
-fn token(command: &Command) -> Result<Option<String>, Problem> {
-    match &command.token_file {
+/// The token in a file, or in the environment.
+pub(super) fn token(file: Option<&Path>) -> Result<Option<String>, Problem> {
+    match file {
         Some(file) => access::read(file).map(|text| Some(text.trim().to_owned())).map_err(Problem::refused),
         None => Ok(std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty())),
     }
