@@ -69,14 +69,16 @@ fn is_patch(text: &str) -> bool {
 
 /// What the host links: what the names of the interfaces begin with, and of each the
 /// version up to the number of the patch, or a whole draft.
-const OFFERED: [(&str, &[&str]); 18] = [
+const OFFERED: [(&str, &[&str]); 20] = [
     ("cairn:http/upstream", &["1.0."]),
     ("cairn:jobs/wake", &["1.0."]),
     ("fermyon:spin/key-value", &["2.0."]),
+    ("fermyon:spin/postgres", &["2.0."]),
+    ("fermyon:spin/rdbms-types", &["2.0."]),
     ("fermyon:spin/sqlite", &["2.0."]),
     ("fermyon:spin/variables", &["2.0."]),
     ("spin:key-value/", &["3.0."]),
-    ("spin:postgres/", &["4.0.", "4.1.", "4.2."]),
+    ("spin:postgres/", &["3.0.", "4.0.", "4.1.", "4.2."]),
     ("spin:sqlite/", &["3.0.", "3.1."]),
     ("spin:variables/", &["3.0."]),
     ("wasi:cli/", &["0.2.", "0.3."]),

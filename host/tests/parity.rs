@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::*;
+use harness::{postgres::server, *};
 use host::{capability::variables::Sources, host::Running, service::Failure};
 
 /// The older guest alone.
@@ -73,6 +73,29 @@ async fn a_database_answers_through_the_older_interface() {
         r#"["id", "name", "size", "owner"] [[Value::Integer(1), Value::Text("stone"), Value::Real(1.5), Value::Null]]"#
     );
     assert_eq!(get(running.http_addr(), "/sqlite/other").await.body, "Error::AccessDenied");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_answers_through_the_older_interfaces_with_the_types_they_know() {
+    let Some(server) = server() else { return };
+    let url = server.url("postgres");
+    let place = url.split_once('@').and_then(|(_, place)| place.split_once('/')).unwrap().0;
+    let dir = TestDir::new();
+    let running = older(&dir, &format!("allowed_outbound_hosts = [\"postgres://{place}\"]\n")).await;
+    let answer = get(running.http_addr(), &format!("/postgres2/{url}")).await.body;
+    let expected = concat!(
+        r#"[("n", DbDataType::Int64), ("t", DbDataType::Str), ("nothing", DbDataType::Str), ("d", DbDataType::Other)] "#,
+        r#"[[DbValue::Int64(5), DbValue::Str("x"), DbValue::DbNull, DbValue::Unsupported]] "#,
+        r#"Error::BadParameter("parameter $1: Postgres has no unsigned numbers; pass a signed one") 3"#
+    );
+    assert_eq!(answer, expected);
+    let answer = get(running.http_addr(), &format!("/postgres3/{url}")).await.body;
+    let expected = concat!(
+        "[DbDataType::Int64, DbDataType::Str, DbDataType::Str, DbDataType::Date] ",
+        r#"[[DbValue::Int64(5), DbValue::Str("x"), DbValue::DbNull, DbValue::Date((2026, 1, 2))]] "#,
+        r#"Error::QueryFailed(""#
+    );
+    assert!(answer.starts_with(expected) && answer.contains("nothing"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! Postgres for components: `spin:postgres/postgres@4.2.0`.
+//! Postgres for components: `spin:postgres/postgres@4.2.0`, and its older interfaces.
 //!
 //! A guest connects to an address that its manifest allows, or, where the application
 //! runs on Postgres, to `postgres://cairn.internal/<label>`, its own database. It
@@ -27,6 +27,7 @@ mod databases;
 mod error;
 mod kind;
 mod numeric;
+mod older;
 mod pool;
 mod session;
 mod value;
@@ -308,7 +309,8 @@ fn session<T: Send + 'static>(
 ///
 /// The linker has the interface already.
 pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> View<'_>) -> wasmtime::Result<()> {
-    wit::add_to_linker::<_, Postgres>(linker, view)
+    wit::add_to_linker::<_, Postgres>(linker, view)?;
+    older::add_to_linker(linker, view)
 }
 
 struct Postgres;

@@ -8,8 +8,10 @@ mod bindings {
             package test:older@1.0.0;
             world older {
                 import fermyon:spin/key-value@2.0.0;
+                import fermyon:spin/postgres@2.0.0;
                 import fermyon:spin/sqlite@2.0.0;
                 import fermyon:spin/variables@2.0.0;
+                import spin:postgres/postgres@3.0.0;
                 import wasi:keyvalue/store@0.2.0-draft2;
                 import wasi:keyvalue/batch@0.2.0-draft2;
                 import wasi:keyvalue/atomics@0.2.0-draft2;
@@ -18,6 +20,7 @@ mod bindings {
         ",
         path: [
             "../../../../wit/deps/fermyon-spin@2.0.0",
+            "../../../../wit/deps/spin-postgres@3.0.0",
             "../../../../wit/deps/wasi-keyvalue@0.2.0-draft2",
             "../../../../wit/deps/wasi-config@0.2.0-draft-2024-09-27",
         ],
@@ -32,9 +35,11 @@ use std::io::{Read as _, Write as _};
 use bindings::{
     fermyon::spin::{
         key_value::Store,
+        postgres as postgres2, rdbms_types,
         sqlite::{Connection, Value},
         variables,
     },
+    spin::postgres::postgres as postgres3,
     wasi::{
         config::store as config,
         keyvalue::{
@@ -66,6 +71,8 @@ impl wasip2::exports::http::incoming_handler::Guest for Guest {
             "key-value" => key_value(rest).unwrap_or_else(|error| format!("{error:?}")),
             "atomics" => change().unwrap_or_else(|error| format!("{error:?}")),
             "sqlite" => sqlite(rest).unwrap_or_else(|error| format!("{error:?}")),
+            "postgres2" => with_postgres2(rest).unwrap_or_else(|error| format!("{error:?}")),
+            "postgres3" => with_postgres3(rest).unwrap_or_else(|error| format!("{error:?}")),
             "variable" => variables::get(rest).unwrap_or_else(|error| format!("{error:?}")),
             "config" => format!("{:?} {:?}", config::get(rest), config::get_all()),
             "file" => std::fs::read_to_string(format!("/{rest}")).unwrap_or_else(|error| error.to_string()),
@@ -141,6 +148,25 @@ fn sqlite(database: &str) -> Result<String, bindings::fermyon::spin::sqlite::Err
     let result = connection.execute("SELECT id, name, size, NULL AS owner FROM thing", &[])?;
     let rows: Vec<_> = result.rows.iter().map(|row| &row.values).collect();
     Ok(format!("{:?} {rows:?}", result.columns))
+}
+
+const SELECT: &str = "SELECT $1::int8 AS n, 'x'::text AS t, NULL::text AS nothing, '2026-01-02'::date AS d";
+
+fn with_postgres2(address: &str) -> Result<String, rdbms_types::Error> {
+    let connection = postgres2::Connection::open(address)?;
+    let rows = connection.query(SELECT, &[rdbms_types::ParameterValue::Int64(5)])?;
+    let refused = connection.query(SELECT, &[rdbms_types::ParameterValue::Uint64(5)]).unwrap_err();
+    let changed = connection.execute("CREATE TEMPORARY TABLE n AS SELECT generate_series(1, 3)", &[])?;
+    let types: Vec<_> = rows.columns.iter().map(|column| (&column.name, column.data_type)).collect();
+    Ok(format!("{types:?} {:?} {refused:?} {changed}", rows.rows))
+}
+
+fn with_postgres3(address: &str) -> Result<String, postgres3::Error> {
+    let connection = postgres3::Connection::open(address)?;
+    let rows = connection.query(SELECT, &[postgres3::ParameterValue::Int64(5)])?;
+    let wrong = connection.query("SELECT nothing", &[]).unwrap_err();
+    let types: Vec<_> = rows.columns.iter().map(|column| column.data_type).collect();
+    Ok(format!("{types:?} {:?} {wrong:?}", rows.rows))
 }
 
 /// Asks `host/path` over HTTP, or `/path` of the application itself.
