@@ -47,6 +47,7 @@ impl handler::Guest for Guest {
                 wake::wake("callee".to_owned(), format!("/{rest}")).await;
                 "woken".to_owned()
             }
+            "postgres" => postgres(&String::from_utf8_lossy(&request.body)).await,
             "insert" => insert(rest).await,
             "rows" => rows().await,
             "leak" => leak().await,
@@ -106,6 +107,37 @@ async fn leak() -> String {
     connection.execute("BEGIN IMMEDIATE", []).await.expect("a transaction begins");
     std::mem::forget(connection);
     "leaked".to_owned()
+}
+
+/// Runs statements, one a line, on one connection to the database of its own, or to the
+/// address that the first line is. Gives the first value of the last statement; ends
+/// inside of a transaction if they do.
+async fn postgres(lines: &str) -> String {
+    let own = std::env::var("CAIRN_POSTGRES").unwrap_or_default();
+    let (address, statements) = match lines.split_once('\n') {
+        Some((address, rest)) if address.starts_with("postgres://") => (address, rest),
+        _ => (own.as_str(), lines),
+    };
+    let connection = match spin_sdk::pg::Connection::open(address).await {
+        Ok(connection) => connection,
+        Err(error) => return format!("{error:?}"),
+    };
+    let mut answer = String::new();
+    for statement in statements.lines() {
+        let rows = match connection.query(statement, []).await {
+            Ok(result) => result.collect().await,
+            Err(error) => return format!("{error:?}"),
+        };
+        answer = match rows {
+            Ok(rows) => rows.first().and_then(|row| row.get::<i64>("n")).map(|n| n.to_string()).unwrap_or_default(),
+            Err(error) => return format!("{error:?}"),
+        };
+    }
+    if statements.ends_with("BEGIN") {
+        std::mem::forget(connection);
+        return "leaked".to_owned();
+    }
+    answer
 }
 
 async fn forward(service: &str, rest: &str, headers: Vec<(String, String)>) -> Response {
