@@ -43,7 +43,8 @@ fn postgres(host: &Path) -> Result<()> {
     let Some(server) = Server::start()? else { return Ok(()) };
     println!("running what has a database once more, on Postgres…");
     let mut failed = Vec::new();
-    for test in programs()?.iter().filter(|test| test.has_database()) {
+    let programs = programs()?;
+    for test in programs.iter().filter(|test| test.has_database()) {
         let mut command = std::process::Command::new(&test.program);
         command.current_dir(&test.folder).env("CAIRN_BIN", host).env(TEST_POSTGRES, server.url());
         println!("\n{} on Postgres", test.name);

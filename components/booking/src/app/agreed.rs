@@ -83,8 +83,8 @@ impl App {
     /// the second, unless staff make it.
     async fn make_agreed(
         &self,
-        mut wanted: Booking,
-        also: impl AsyncFnOnce(&Tx, &Booking) -> Result<(), BookingError>,
+        wanted: Booking,
+        also: impl AsyncFn(&Tx, &Booking) -> Result<(), BookingError>,
     ) -> Result<Booking, CreateError> {
         let lease = self.new_lease();
         let row = Booking { status: Status::Creating, offline_due: None, ..wanted.clone() };
@@ -96,8 +96,9 @@ impl App {
         let outcome = async {
             self.seat(&wanted).await?;
             let stored = self.db.transaction(async |tx| {
-                self.save(tx, &mut wanted, Some(&lease)).await?;
-                also(tx, &wanted).await
+                let mut stored = wanted.clone();
+                self.save(tx, &mut stored, Some(&lease)).await?;
+                also(tx, &stored).await
             });
             Ok::<_, CreateError>(stored.await?)
         };

@@ -142,16 +142,27 @@ impl App {
                     &[("booking", &id), ("cause", &cause)],
                 );
                 booking.offline_due = None;
-                self.db.transaction(async |tx| self.save(tx, &mut booking, Some(lease)).await).await?;
+                self.save_alone(&booking, lease).await?;
             }
         }
         let mut booking = store::booking_fetch(&self.db, id).await?.ok_or(BookingError::NotFound)?;
         if booking.offline_due.is_some() {
             // Payment's own event was faster: the money is in, the intent is done.
             booking.offline_due = None;
-            self.db.transaction(async |tx| self.save(tx, &mut booking, Some(lease)).await).await?;
+            booking = self.save_alone(&booking, lease).await?;
         }
         Ok(booking)
+    }
+
+    /// Saves a booking in a transaction of its own, and gives it as it is stored.
+    async fn save_alone(&self, booking: &Booking, lease: &Lease) -> Result<Booking, BookingError> {
+        self.db
+            .transaction(async |tx| {
+                let mut stored = booking.clone();
+                self.save(tx, &mut stored, Some(lease)).await?;
+                Ok(stored)
+            })
+            .await
     }
 
     async fn capture(
