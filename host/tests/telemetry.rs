@@ -187,3 +187,35 @@ async fn a_collector_that_is_down_costs_no_request() {
     }
     assert!(running.stop().await);
 }
+
+/// Names of metrics in a text: `cairn_…` and `process_…`.
+fn metric_names(text: &str) -> std::collections::BTreeSet<String> {
+    let is_of_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let words = text.split(|character: char| !is_of_name(character));
+    let named = words.filter(|word| word.starts_with("cairn_") || word.starts_with("process_"));
+    named.map(|name| name.trim_end_matches("_bucket").to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_is_documented_and_the_dashboard_asks_for_no_other() {
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let documented = metric_names(&std::fs::read_to_string(docs.join("operating.md")).unwrap());
+
+    let dashboard: Json =
+        serde_json::from_str(&std::fs::read_to_string(docs.join("grafana/cairn.json")).unwrap()).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    assert!(panels.len() > 10);
+    for target in panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap()) {
+        let asked = metric_names(target["expr"].as_str().unwrap());
+        assert!(!asked.is_empty() && asked.is_subset(&documented), "{asked:?}");
+    }
+
+    let dir = TestDir::new();
+    let running = started(&dir, None, "sqlite_databases = [\"default\"]\n").await;
+    assert_eq!(ask(&running, "/insert/default", None).await.body, "inserted");
+    let text = get(running.operator_addr(), "/metrics").await.body;
+    for (name, kind) in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')) {
+        let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+        assert!(documented.contains(&name), "{name} is not in docs/operating.md");
+    }
+}

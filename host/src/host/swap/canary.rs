@@ -81,7 +81,7 @@ impl Swapper {
     /// be written down.
     pub(super) async fn reject(self: &Arc<Self>, number: u64, reason: &str, automatic: bool) {
         let _turn = self.turn.lock().await;
-        let Some(trial) = self.book().trial.take_if(|trial| trial.number == number) else { return };
+        let Some(trial) = self.book().trial.clone().filter(|trial| trial.number == number) else { return };
         self.registry.routing().end_canary();
         tracing::warn!(components = names(&trial.swapped), reason, automatic, "canary rolled back");
         let mut record = self.book().record.clone();
@@ -91,6 +91,8 @@ impl Swapper {
         if let Err(error) = self.write(record).await {
             tracing::error!(%error, "the rollback of a canary could not be written down");
         }
+        // Last: whoever sees that it is over finds out why.
+        self.book().trial = None;
     }
 
     fn is_under_way(&self, trial: &Trial) -> bool {
