@@ -70,6 +70,7 @@ async fn a_raw_connection_needs_a_grant_of_its_own() {
     let target = format!("/tcp/127.0.0.1:{port}");
     let refused = with_allowed(&dir, &format!("\"http://127.0.0.1:{port}\"")).await;
     assert_ne!(get(refused.http_addr(), &target).await.body, "connected");
+    let dir = TestDir::new();
     let allowed = with_allowed(&dir, &format!("\"*://127.0.0.1:{port}\"")).await;
     assert_eq!(get(allowed.http_addr(), &target).await.body, "connected");
 }

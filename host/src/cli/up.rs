@@ -14,7 +14,6 @@ use crate::{
     capability::variables::Sources,
     compiler::{Compiler, Limits},
     control::access::{TOKEN_VARIABLE, Token},
-    data_folder::DataFolder,
     database::Location,
     host::{Host, Running},
     manifest::{self, Application},
@@ -130,7 +129,6 @@ pub(super) fn up(options: Options) -> ExitCode {
 async fn serve(options: Options, logging: Logging) -> Result<(), String> {
     // From the first moment on: who asks us to stop must not have to wait for the start.
     let mut stop = StopSignals::new().map_err(|error| format!("signals cannot be received: {error}"))?;
-    let _folder = DataFolder::take(&options.data)?;
     let running = tokio::select! {
         started = start(&options, logging) => started?,
         () = stop.received() => return Ok(()),

@@ -156,11 +156,11 @@ async fn values_come_back_as_they_went() {
     db.execute(insert, params![i64::MAX, 2.5, "", Vec::<u8>::new(), Value::Null]).await.unwrap();
     let rows = db.query("SELECT i, r, t, b, none FROM v ORDER BY i", params![]).await.unwrap();
     assert_eq!(rows[0].values(), values);
-    let sums = "SELECT SUM(i) AS n, COUNT(none) AS nothing, SUM(i) / 2 AS half, MAX(r) AS most, \
+    let sums = "SELECT SUM(i) AS n, COUNT(none) AS absent, SUM(i) / 2 AS half, MAX(r) AS most, \
                 CASE WHEN SUM(i) = 0 THEN 1 ELSE 0 END AS zero, EXISTS (SELECT 1 FROM v AS w WHERE w.i > 0) AS some FROM v";
     let row = db.query_one(sums, params![]).await.unwrap();
     assert_eq!(row.get::<i64>("n").unwrap(), 0);
-    assert_eq!((row.get::<i64>("nothing").unwrap(), row.get::<i64>("zero").unwrap()), (0, 1));
+    assert_eq!((row.get::<i64>("absent").unwrap(), row.get::<i64>("zero").unwrap()), (0, 1));
     assert!(row.get::<bool>("some").unwrap());
     for (factor, sum) in [(1, 12), (10_000, 120_000), (-100_000_000, -1_200_000_000), (12_345_678, 148_148_136)] {
         db.execute("DELETE FROM v", params![]).await.unwrap();

@@ -39,6 +39,10 @@ impl Shop {
         let host = stripe.base_url();
         let variables = [
             ("payment_provider", "stripe"),
+            // No account there, so that the report has only this provider to ask.
+            ("razorpay_key_id", ""),
+            ("razorpay_key_secret", ""),
+            ("razorpay_webhook_secret", ""),
             ("stripe_publishable_key", settings.publishable_key.as_str()),
             ("stripe_secret_key", &settings.secret_key),
             ("stripe_webhook_secret", &settings.webhook_secret),

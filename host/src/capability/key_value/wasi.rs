@@ -3,7 +3,8 @@
 
 use wasmtime::component::{Linker, Resource};
 
-use self::bindings::wasi::keyvalue::{atomics, batch, store as wit};
+use self::bindings::wasi::keyvalue::batch as several;
+use self::bindings::wasi::keyvalue::{atomics, store as wit};
 use super::{Error, Handle, KeyValue, View, wit as current};
 
 mod bindings {
@@ -105,7 +106,7 @@ impl wit::HostBucket for View<'_> {
     }
 }
 
-impl batch::Host for View<'_> {
+impl several::Host for View<'_> {
     async fn get_many(
         &mut self,
         bucket: Resource<Handle>,
@@ -195,6 +196,6 @@ pub(super) fn add_to_linker<T: Send + 'static>(
     view: fn(&mut T) -> View<'_>,
 ) -> wasmtime::Result<()> {
     wit::add_to_linker::<_, KeyValue>(linker, view)?;
-    batch::add_to_linker::<_, KeyValue>(linker, view)?;
+    several::add_to_linker::<_, KeyValue>(linker, view)?;
     atomics::add_to_linker::<_, KeyValue>(linker, view)
 }
