@@ -8,7 +8,10 @@ use std::{
 
 use crate::{
     release::Release,
-    telemetry::{CorrelationId, Kind, Recording, TraceContext, Tracer},
+    telemetry::{
+        CorrelationId, Kind, Recording, TraceContext, Tracer,
+        metrics::{ComponentMetrics, LimitReached},
+    },
 };
 
 /// Calls nested in one another, at most: what calls itself in a circle ends here.
@@ -94,13 +97,29 @@ impl Call {
 
 /// The call that an instance works on, as its capabilities see it.
 #[derive(Debug)]
-pub struct CurrentCall(Mutex<Call>);
+pub struct CurrentCall {
+    call: Mutex<Call>,
+    metrics: Option<Arc<ComponentMetrics>>,
+}
 
 impl CurrentCall {
     /// An instance starts with the call it was made for.
     #[must_use]
     pub fn new(call: Call) -> Self {
-        Self(Mutex::new(call))
+        Self { call: Mutex::new(call), metrics: None }
+    }
+
+    /// Limits that it runs into count for a component.
+    #[must_use]
+    pub fn counted_for(self, metrics: Arc<ComponentMetrics>) -> Self {
+        Self { metrics: Some(metrics), ..self }
+    }
+
+    /// The component wanted more than it may have.
+    pub fn reached(&self, limit: LimitReached) {
+        if let Some(metrics) = &self.metrics {
+            metrics.limit_reached(limit);
+        }
     }
 
     /// The call being worked on.
@@ -145,6 +164,6 @@ impl CurrentCall {
 
     fn lock(&self) -> MutexGuard<'_, Call> {
         // Every write replaces the whole value, so a panic elsewhere leaves it sound.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.call.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

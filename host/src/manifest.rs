@@ -221,6 +221,12 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Wall time of one database statement.
     pub statement_time_max: Duration,
+    /// Rows that one statement may return.
+    pub query_rows_max: usize,
+    /// Result of one statement, in bytes.
+    pub query_bytes_max: usize,
+    /// HTTP requests to the outside at once, of all instances together.
+    pub outbound_requests_max: usize,
 }
 
 impl Default for Limits {
@@ -234,6 +240,9 @@ impl Default for Limits {
             instance_requests_max: 10_000,
             body_bytes_max: 10 << 20,
             statement_time_max: Duration::from_secs(5),
+            query_rows_max: 100_000,
+            query_bytes_max: 64 << 20,
+            outbound_requests_max: 64,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wasmtime::{ResourceLimiter, StoreLimits};
 
-use crate::telemetry::metrics::ComponentMetrics;
+use crate::telemetry::metrics::{ComponentMetrics, LimitReached};
 
 /// Limits one instance, and counts its linear memories while it lives.
 pub struct MemoryLimiter {
@@ -27,7 +27,9 @@ impl MemoryLimiter {
 
 impl ResourceLimiter for MemoryLimiter {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let allowed = self.limits.memory_growing(current, desired, maximum)?;
+        let allowed = self.limits.memory_growing(current, desired, maximum).inspect_err(|_| {
+            self.metrics.limit_reached(LimitReached::Memory);
+        })?;
         if allowed {
             self.granted = desired.saturating_sub(current);
             self.bytes += self.granted;

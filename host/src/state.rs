@@ -140,7 +140,7 @@ impl StateFactory {
     }
 
     fn state(&self, call: &Call) -> wasmtime::Result<State> {
-        let current = Arc::new(CurrentCall::new(call.clone()));
+        let current = Arc::new(CurrentCall::new(call.clone()).counted_for(Arc::clone(&self.metrics)));
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
         Ok(State {

@@ -62,6 +62,98 @@ async fn a_guest_that_hoards_memory_is_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn limits_on_results_and_outbound_requests_are_told_and_counted() {
+    let dir = TestDir::new();
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let outside = format!("http://127.0.0.1:{}", silent.local_addr().unwrap().port());
+    let settings = format!(
+        "sqlite_databases = [\"default\"]\nallowed_outbound_hosts = [{outside:?}]\n\
+         [component.caller.tool.cairn.limits]\nquery_rows = 100\noutbound_requests = 1\n"
+    );
+    let text = manifest(&[("caller", &guest("caller"), "/...", &settings), ("callee", &guest("callee"), "", "")]);
+    let running = start(&dir, &text).await;
+    let address = running.http_addr();
+    assert_eq!(get(address, "/flood/100").await.body, "flooded");
+    let refused = get(address, "/flood/101").await;
+    assert!(refused.body.contains("more than 100 rows"), "{}", refused.body);
+
+    let path = format!("/get/{outside}/x");
+    let first = tokio::spawn({
+        let path = path.clone();
+        async move { get(address, &path).await }
+    });
+    let (_connection, _) = silent.accept().await.unwrap();
+    let second = get(address, &path).await;
+    assert!(second.body.contains("ConnectionLimitReached"), "{}", second.body);
+    first.abort();
+
+    let metrics = get(running.operator_addr(), "/metrics").await.body;
+    for limit in ["query_rows", "outbound_requests"] {
+        let line = format!(r#"cairn_limits_reached_total{{component="caller",limit="{limit}"}} 1"#);
+        assert!(metrics.contains(&line), "{line} in\n{metrics}");
+    }
+}
+
+/// The 99th percentile of the time that a neighbour takes to answer, in ms.
+async fn neighbours_p99_ms(address: std::net::SocketAddr) -> f64 {
+    let mut times = Vec::new();
+    for _ in 0..400 {
+        let began = std::time::Instant::now();
+        assert_eq!(get(address, "/variable/none").await.status, 200);
+        times.push(began.elapsed().as_secs_f64() * 1000.0);
+    }
+    times.sort_by(f64::total_cmp);
+    times[times.len() * 99 / 100]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neighbours_keep_their_latency_beside_guests_that_misbehave() {
+    const LATENCY_MS_MAX: f64 = 250.0;
+    let dir = TestDir::new();
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let outside = format!("http://127.0.0.1:{}", silent.local_addr().unwrap().port());
+    let bad = "[component.bad.tool.cairn.limits]\ncpu_time = \"200ms\"\nmemory = \"16MiB\"\nconcurrency = 2\n";
+    let hoarder = format!(
+        "sqlite_databases = [\"default\"]\nallowed_outbound_hosts = [{outside:?}]\n\
+         [component.hoarder.tool.cairn.limits]\nconcurrency = 8\nrequest_time = \"1s\"\nquery_rows = 1000\n"
+    );
+    let (callee, caller) = (guest("callee"), guest("caller"));
+    let text = manifest(&[
+        ("bad", &callee, "/bad/...", bad),
+        ("hoarder", &caller, "/hoarder/...", &hoarder),
+        ("good", &caller, "/...", ""),
+    ]);
+    let running = std::sync::Arc::new(start(&dir, &text).await);
+    let quiet = neighbours_p99_ms(running.http_addr()).await;
+    println!("the neighbour alone: p99 {quiet:.2} ms");
+    let hoard = format!("/get/{outside}/x");
+    for (component, how) in
+        [("bad", "/loop"), ("bad", "/grow"), ("bad", "/trap"), ("hoarder", "/flood/100000"), ("hoarder", hoard.as_str())]
+    {
+        let misbehaving: Vec<_> = (0..8)
+            .map(|_| {
+                let (running, how) = (running.clone(), how.to_owned());
+                tokio::spawn(async move {
+                    loop {
+                        let request = host::platform::Request {
+                            method: "GET".into(),
+                            target: how.clone(),
+                            headers: vec![],
+                            body: vec![],
+                        };
+                        drop(running.request(component, request).await);
+                    }
+                })
+            })
+            .collect();
+        let p99 = neighbours_p99_ms(running.http_addr()).await;
+        misbehaving.iter().for_each(tokio::task::JoinHandle::abort);
+        println!("beside {component}{how}: p99 {p99:.2} ms");
+        assert!(p99 < LATENCY_MS_MAX, "beside {component}{how} the neighbour took {p99:.1} ms");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_trap_costs_one_request_and_tells_nothing_of_its_cause() {
     let dir = TestDir::new();
     let running = start(&dir, &manifest(&[("callee", &guest("callee"), "/...", "")])).await;

@@ -31,6 +31,7 @@ use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    sync::Semaphore,
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -45,7 +46,7 @@ use crate::{
     service::Failure,
     telemetry::{
         Kind, Recording,
-        metrics::{ComponentMetrics, Outbound},
+        metrics::{ComponentMetrics, LimitReached, Outbound},
     },
 };
 
@@ -77,6 +78,8 @@ pub struct OutboundHttp {
     registry: RegistryHandle,
     own: OwnAddress,
     metrics: Arc<ComponentMetrics>,
+    /// A place for each request that may be under way.
+    places: Arc<Semaphore>,
 }
 
 impl OutboundHttp {
@@ -88,9 +91,10 @@ impl OutboundHttp {
         registry: RegistryHandle,
         own: OwnAddress,
         metrics: Arc<ComponentMetrics>,
+        requests_max: usize,
     ) -> Self {
         let client = pooled(Connector { allowed: Arc::clone(&allowed), own: Arc::clone(&own) });
-        Self { allowed, client, registry, own, metrics }
+        Self { allowed, client, registry, own, metrics, places: Arc::new(Semaphore::new(requests_max)) }
     }
 
     async fn send(
@@ -99,6 +103,13 @@ impl OutboundHttp {
         options: Option<RequestOptions>,
         current: Arc<CurrentCall>,
     ) -> Result<Response<WasiBody>, Error> {
+        // Held until the head of the answer is there. Who hoards is told at once: waiting
+        // would only hoard instances too.
+        let Ok(_place) = self.places.try_acquire() else {
+            self.metrics.limit_reached(LimitReached::OutboundRequests);
+            tracing::warn!("an outbound request was refused: limits.outbound_requests are under way");
+            return Err(Error::ConnectionLimitReached);
+        };
         let mut span = current.span(Kind::Client, || request.method().to_string());
         if let Some(span) = &mut span {
             describe(span, &request);

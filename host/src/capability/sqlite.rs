@@ -168,6 +168,7 @@ impl Opening {
         let session = database
             .connect(self.grants.statement_time_max)
             .counted_in(self.transactions_open)
+            .limited_to(self.grants.result_max)
             .recorded_for(self.current);
         self.connections_open.fetch_add(1, Relaxed);
         Ok(Connection { session: Arc::new(Mutex::new(session)), open: self.connections_open })

@@ -320,6 +320,10 @@ fn read_limits(limits: &mut Section<'_, '_>, report: &mut Report<'_>) -> Limits 
             .unwrap_or(default.instance_requests_max),
         body_bytes_max: size(limits, report, "body", 1..=1024 * MIB).unwrap_or(default.body_bytes_max),
         statement_time_max: time(limits, report, "statement_time").unwrap_or(default.statement_time_max),
+        query_rows_max: count(limits, report, "query_rows", 1..=100_000).unwrap_or(default.query_rows_max),
+        query_bytes_max: size(limits, report, "query_bytes", 1..=64 * MIB).unwrap_or(default.query_bytes_max),
+        outbound_requests_max: count(limits, report, "outbound_requests", 1..=10_000)
+            .unwrap_or(default.outbound_requests_max),
     }
 }
 

@@ -18,6 +18,7 @@
 //! | `cairn_call_duration_seconds` | caller, callee, function |
 //! | `cairn_traps_total` | component |
 //! | `cairn_deadlines_total` | component, limit |
+//! | `cairn_limits_reached_total` | component, limit |
 //! | `cairn_sqlite_…_total`, see `host::database_metrics` | database |
 //! | `cairn_scheduler_runs_total` | component, job, outcome |
 //! | `cairn_outbound_http_requests_total` | component, outcome |
@@ -178,6 +179,20 @@ label! {
 }
 
 label! {
+    /// Which limit, other than on time, was reached.
+    LimitReached {
+        /// Linear memory of an instance.
+        Memory = "memory",
+        /// Rows of a database statement.
+        QueryRows = "query_rows",
+        /// Bytes of a database statement's result.
+        QueryBytes = "query_bytes",
+        /// HTTP requests to the outside at once.
+        OutboundRequests = "outbound_requests",
+    }
+}
+
+label! {
     /// What became of telemetry that was sent to a collector.
     ExportOutcome {
         Sent = "sent",
@@ -258,6 +273,7 @@ struct Families {
     call_duration: Histograms,
     traps: Counters,
     deadlines: Counters,
+    limits: Counters,
     scheduler_runs: Counters,
     outbound: Counters,
     exports: Counters,
@@ -361,6 +377,7 @@ impl Families {
             call_duration: durations(r, "call_duration", "Time of a call between components"),
             traps: counters(r, "traps", "Requests and calls that ended in a trap"),
             deadlines: counters(r, "deadlines", "Limits on time that were reached"),
+            limits: counters(r, "limits_reached", "Limits on memory, results and requests that were reached"),
             scheduler_runs: counters(r, "scheduler_runs", "Runs of jobs and wakes, by outcome"),
             outbound: counters(r, "outbound_http_requests", "HTTP requests to the outside"),
             exports: counters(r, "telemetry_exports", "Requests to the OpenTelemetry collector"),
@@ -381,6 +398,7 @@ impl Families {
             instances_dropped: PerLabel::new(&self.instances_dropped, &labels, "reason"),
             traps: self.traps.get_or_create_owned(&labels),
             deadlines: PerLabel::new(&self.deadlines, &labels, "limit"),
+            limits: PerLabel::new(&self.limits, &labels, "limit"),
             outbound: PerLabel::new(&self.outbound, &labels, "outcome"),
         }
     }
@@ -429,6 +447,7 @@ pub struct ComponentMetrics {
     instances_dropped: PerLabel<Dropped>,
     traps: Counter,
     deadlines: PerLabel<Deadline>,
+    limits: PerLabel<LimitReached>,
     outbound: PerLabel<Outbound>,
 }
 
@@ -481,6 +500,11 @@ impl ComponentMetrics {
     /// A limit on time was reached.
     pub fn deadline_reached(&self, limit: Deadline) {
         self.deadlines.inc(limit);
+    }
+
+    /// The component wanted more than it may have.
+    pub fn limit_reached(&self, limit: LimitReached) {
+        self.limits.inc(limit);
     }
 
     /// A request to the outside ended.

@@ -79,6 +79,8 @@ pub struct Grants {
     pub allowed_hosts: Arc<AllowedHosts>,
     /// Wall time of one statement.
     pub statement_time_max: Duration,
+    /// Rows and bytes that one statement may return, where that is less than the host allows.
+    pub result_max: (usize, usize),
 }
 
 impl Databases {
@@ -128,8 +130,8 @@ impl Databases {
         let limits = Limits {
             statement_time_max: grants.statement_time_max,
             statement_bytes_max: self.settings.statement_bytes_max,
-            rows_max: self.settings.rows_max,
-            result_bytes_max: self.settings.result_bytes_max,
+            rows_max: self.settings.rows_max.min(grants.result_max.0),
+            result_bytes_max: self.settings.result_bytes_max.min(grants.result_max.1),
         };
         let mut session = Session::new(pool, limits, transactions_open);
         session.connect().await?;

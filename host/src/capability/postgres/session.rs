@@ -17,7 +17,7 @@ use sqlx::{
     postgres::{PgArgumentBuffer, PgArguments, PgRow, PgTypeInfo, types::Oid},
 };
 
-use crate::call::CurrentCall;
+use crate::{call::CurrentCall, telemetry::metrics::LimitReached};
 
 use super::{
     Error,
@@ -107,6 +107,13 @@ impl Session {
         if let (Some(span), Err(_)) = (&mut span, &result) {
             // The server's words may hold values of the row.
             span.fail("the statement failed");
+        }
+        if let (Some(current), Err(error)) = (&self.current, &result) {
+            match error {
+                Error::TooManyRows(_) => current.reached(LimitReached::QueryRows),
+                Error::TooManyBytes(_) => current.reached(LimitReached::QueryBytes),
+                _ => {}
+            }
         }
         let counters = self.pool.count();
         add(&counters.statements, 1);

@@ -56,12 +56,21 @@ pub struct Grants {
     pub labels: Arc<BTreeSet<String>>,
     /// Wall time of one statement.
     pub statement_time_max: Duration,
+    /// Rows and bytes that one statement may return, where that is less than the host allows.
+    pub result_max: (usize, usize),
 }
 
 impl Grants {
     #[must_use]
     pub fn new(labels: impl IntoIterator<Item = impl Into<String>>, statement_time_max: Duration) -> Self {
-        Self { labels: Arc::new(labels.into_iter().map(Into::into).collect()), statement_time_max }
+        let labels = Arc::new(labels.into_iter().map(Into::into).collect());
+        Self { labels, statement_time_max, result_max: (usize::MAX, usize::MAX) }
+    }
+
+    /// The same, with no more than so many rows and bytes a statement.
+    #[must_use]
+    pub fn with_result_max(self, rows: usize, bytes: usize) -> Self {
+        Self { result_max: (rows, bytes), ..self }
     }
 }
 

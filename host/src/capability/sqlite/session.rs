@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use crate::call::CurrentCall;
+use crate::{call::CurrentCall, telemetry::metrics::LimitReached};
 
 use super::{
     Error, QueryResult, Value,
@@ -28,6 +28,8 @@ use super::{
 pub struct Session {
     database: Arc<Database>,
     time_max: Duration,
+    /// Rows and bytes that a statement may return.
+    result_max: (usize, usize),
     transaction: Option<Transaction>,
     /// Shared by the sessions of one instance: how many are in a transaction.
     transactions_open: Arc<AtomicUsize>,
@@ -39,9 +41,12 @@ pub struct Session {
 
 impl Session {
     pub(super) fn new(database: Arc<Database>, time_max: Duration) -> Self {
+        let settings = database.settings();
+        let result_max = (settings.rows_max, settings.result_bytes_max);
         Self {
             database,
             time_max,
+            result_max,
             transaction: None,
             transactions_open: Arc::default(),
             current: None,
@@ -53,6 +58,12 @@ impl Session {
     /// Counts its transactions together with those of other sessions.
     pub(super) fn counted_in(mut self, transactions_open: Arc<AtomicUsize>) -> Self {
         self.transactions_open = transactions_open;
+        self
+    }
+
+    /// Keeps results to so many rows and bytes, where that is less than the host allows.
+    pub(super) fn limited_to(mut self, (rows, bytes): (usize, usize)) -> Self {
+        self.result_max = (self.result_max.0.min(rows), self.result_max.1.min(bytes));
         self
     }
 
@@ -74,6 +85,13 @@ impl Session {
         let result = self.dispatch(sql, parameters).await;
         if let (Some(span), Err(_)) = (&mut span, &result) {
             span.fail("the statement failed");
+        }
+        if let (Some(current), Err(error)) = (&self.current, &result) {
+            match error {
+                Error::TooManyRows(_) => current.reached(LimitReached::QueryRows),
+                Error::TooManyBytes(_) => current.reached(LimitReached::QueryBytes),
+                _ => {}
+            }
         }
         let counters = self.database.counters();
         add(&counters.statements, 1);
@@ -102,14 +120,13 @@ impl Session {
     }
 
     async fn dispatch(&mut self, sql: &str, parameters: &[Value]) -> Result<QueryResult, Error> {
-        let settings = self.database.settings();
         let request = Request {
             sql,
             kind: Kind::of(sql)?,
             parameters,
             time_max: self.time_max,
-            rows_max: settings.rows_max,
-            bytes_max: settings.result_bytes_max,
+            rows_max: self.result_max.0,
+            bytes_max: self.result_max.1,
         };
         if self.transaction.is_none() && request.kind.may_only_read() {
             if self.database.is_closed() {

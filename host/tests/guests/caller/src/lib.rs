@@ -51,6 +51,7 @@ impl handler::Guest for Guest {
             "insert" => insert(rest).await,
             "rows" => rows().await,
             "leak" => leak().await,
+            "flood" => flood(rest).await,
             "variable" => spin_sdk::variables::get(rest).await.unwrap_or_else(|error| format!("{error:?}")),
             "get" => get(rest).await,
             "tcp" => {
@@ -99,6 +100,16 @@ async fn rows() -> String {
     let mut rows = connection.execute("SELECT count(*) FROM visits", []).await.expect("the table is there");
     let row = rows.next().await.expect("there is a row");
     row.get::<i64>(0).expect("it is a number").to_string()
+}
+
+/// Asks for so many rows at once.
+async fn flood(count: &str) -> String {
+    let connection = Connection::open("default").await.expect("the database opens");
+    let statement = format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) SELECT i FROM n");
+    match connection.execute(statement, []).await {
+        Ok(_) => "flooded".to_owned(),
+        Err(error) => format!("{error:?}"),
+    }
 }
 
 /// Ends a request inside of a transaction.
