@@ -83,7 +83,7 @@ async fn started(dir: &TestDir, collector: Option<&str>, settings: &str) -> Runn
 }
 
 async fn ask(running: &Running, path: &str, traceparent: Option<&str>) -> Answer {
-    let mut request = http::Request::get(format!("http://{}{path}", running.http_addr()));
+    let mut request = http::Request::get(path);
     if let Some(traceparent) = traceparent {
         request = request.header("traceparent", traceparent).header("tracestate", "vendor=1");
     }
