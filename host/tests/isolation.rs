@@ -127,9 +127,13 @@ async fn neighbours_keep_their_latency_beside_guests_that_misbehave() {
     let quiet = neighbours_p99_ms(running.http_addr()).await;
     println!("the neighbour alone: p99 {quiet:.2} ms");
     let hoard = format!("/get/{outside}/x");
-    for (component, how) in
-        [("bad", "/loop"), ("bad", "/grow"), ("bad", "/trap"), ("hoarder", "/flood/100000"), ("hoarder", hoard.as_str())]
-    {
+    for (component, how) in [
+        ("bad", "/loop"),
+        ("bad", "/grow"),
+        ("bad", "/trap"),
+        ("hoarder", "/flood/100000"),
+        ("hoarder", hoard.as_str()),
+    ] {
         let misbehaving: Vec<_> = (0..8)
             .map(|_| {
                 let (running, how) = (running.clone(), how.to_owned());

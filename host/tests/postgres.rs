@@ -349,6 +349,7 @@ fn visitor(server: &Server, host: &str) -> (Arc<Databases>, Grants) {
         labels: Arc::default(),
         allowed_hosts: Arc::new(allowed),
         statement_time_max: Duration::from_secs(5),
+        result_max: (usize::MAX, usize::MAX),
     };
     (Databases::new(Settings::default(), Some(BTreeMap::new())), grants)
 }

@@ -105,7 +105,8 @@ async fn rows() -> String {
 /// Asks for so many rows at once.
 async fn flood(count: &str) -> String {
     let connection = Connection::open("default").await.expect("the database opens");
-    let statement = format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) SELECT i FROM n");
+    let statement =
+        format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) SELECT i FROM n");
     match connection.execute(statement, []).await {
         Ok(_) => "flooded".to_owned(),
         Err(error) => format!("{error:?}"),
