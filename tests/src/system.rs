@@ -25,6 +25,9 @@ use crate::{
 /// The first admin of every test system.
 pub const ADMIN: (&str, &str) = ("admin@cairn.example", "a-long-admin-password");
 
+/// What the tests' commands to the host are trusted by.
+const OPERATOR_TOKEN: &str = "a-token-of-the-tests-alone";
+
 /// How long the system may take to serve.
 const START_MAX: Duration = Duration::from_secs(120);
 
@@ -127,9 +130,9 @@ impl System {
         Client::new(&self.base)
     }
 
-    /// A client of the operator's server.
+    /// A client of the operator's server, which may command.
     pub fn operator(&self) -> Client {
-        Client::new(format!("http://{}", self.operator))
+        Client::new(format!("http://{}", self.operator)).with_token(OPERATOR_TOKEN)
     }
 
     /// Where it keeps its data.
@@ -181,6 +184,7 @@ impl System {
                 command.arg("up").arg("--from").arg(root.join("spin.toml")).args(["--operator", &self.operator]);
                 // All systems of all tests run the same components: compile them once.
                 command.arg("--compiled").arg(std::env::temp_dir().join("cairn-test-compiled"));
+                command.env("CAIRN_OPERATOR_TOKEN", OPERATOR_TOKEN);
                 command
             }
             Engine::Spin => {

@@ -30,9 +30,9 @@ use crate::{
 };
 
 /// Spans that are sent in one request.
-const BATCH_SPANS_MAX: usize = 512;
+const REQUEST_SPANS_MAX: usize = 512;
 /// How long a span waits for others to be sent with.
-const BATCH_TIME_MAX: Duration = Duration::from_secs(1);
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// Time for one request to the collector.
 const EXPORT_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a refused request waits to be tried once more.
@@ -210,7 +210,7 @@ impl Exporter {
         let collector = Collector::new(&settings)?;
         let work = Work {
             spans,
-            batch: Vec::new(),
+            pending: Vec::new(),
             tracer: tracer.clone(),
             metrics: Arc::downgrade(metrics),
             collector,
@@ -232,7 +232,7 @@ impl Exporter {
 
 struct Work {
     spans: mpsc::Receiver<Span>,
-    batch: Vec<Span>,
+    pending: Vec<Span>,
     tracer: Tracer,
     metrics: Weak<Metrics>,
     collector: Collector,
@@ -242,7 +242,7 @@ struct Work {
 
 impl Work {
     async fn run(mut self, metrics_interval: Duration, mut stopped: oneshot::Receiver<()>) {
-        let mut flush = interval(BATCH_TIME_MAX);
+        let mut flush = interval(FLUSH_INTERVAL);
         let mut measure = interval(metrics_interval);
         for ticks in [&mut flush, &mut measure] {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -252,16 +252,16 @@ impl Work {
         loop {
             tokio::select! {
                 _ = &mut stopped => break,
-                count = self.spans.recv_many(&mut self.batch, BATCH_SPANS_MAX) => {
+                count = self.spans.recv_many(&mut self.pending, REQUEST_SPANS_MAX) => {
                     if count == 0 { break }
-                    if self.batch.len() >= BATCH_SPANS_MAX { self.send_spans().await }
+                    if self.pending.len() >= REQUEST_SPANS_MAX { self.send_spans().await }
                 }
                 _ = flush.tick() => self.send_spans().await,
                 _ = measure.tick() => self.send_metrics().await,
             }
         }
         while let Ok(span) = self.spans.try_recv() {
-            self.batch.push(span);
+            self.pending.push(span);
         }
         self.send_spans().await;
         self.send_metrics().await;
@@ -272,7 +272,7 @@ impl Work {
         if let Some(metrics) = &metrics {
             metrics.spans_dropped(self.tracer.dropped());
         }
-        for spans in std::mem::take(&mut self.batch).chunks(BATCH_SPANS_MAX) {
+        for spans in std::mem::take(&mut self.pending).chunks(REQUEST_SPANS_MAX) {
             let body = encode::spans(&self.resource, spans);
             let outcome = self.collector.send("/v1/traces", body).await;
             if let Some(metrics) = &metrics {
