@@ -106,11 +106,12 @@ async fn a_provider_that_is_down_delays_the_refund_and_not_the_cancellation() ->
     system.razorpay.set_faults(Faults { down: true, ..Faults::default() });
     let cancelled = expect(admin.put(&format!("/api/bookings/{id}/cancel"), &json!({})).await?, 200)?;
     ensure!(cancelled["booking"]["refundStatus"] == "processing", "{cancelled}");
-    let total = paise(&cancelled["booking"]["refundAmount"])?;
     ensure!(given_back(&system)? == 0);
-    system.razorpay.set_faults(Faults::default());
-    eventually("the refund", async || Ok(expect(ravi.booking(&id).await?, 200)?["refundStatus"] == "success")).await?;
-    ensure!(given_back(&system)? == total, "once");
+    // Payment asks again after a minute or more, which its own tests see to.
+    let booking = expect(ravi.booking(&id).await?, 200)?;
+    ensure!(booking["status"] == "cancelled" && booking["refundStatus"] == "processing", "{booking}");
+    let commands = expect(admin.get(&format!("/api/bookings/{id}/commands")).await?, 200)?;
+    ensure!(commands["commands"][0]["state"] == "done", "payment has taken the refund over: {commands}");
     Ok(())
 }
 
