@@ -1,42 +1,68 @@
 //! The command line of `cairn`.
+//!
+//! Exit codes: 0 done, 1 refused or failed, 2 not understood, 3 no host answers.
 
+mod arguments;
+mod client;
 mod db;
+mod keys;
+mod operate;
+mod table;
+mod up;
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use crate::{
-    capability::variables::Sources,
-    database::Location,
-    host::Host,
-    manifest::{self, Application},
-    telemetry::{self, Format, LOG_VARIABLE},
-};
+use crate::compiler;
+use arguments::Arguments;
 
 const USAGE: &str = "\
 Runs an application of WebAssembly components.
 
 Usage:
-  cairn up [options]       runs the application until it is told to stop
-  cairn check [options]    reads the manifest and names every problem in it
-  cairn db move …          moves all data between SQLite and Postgres; see cairn db --help
+  cairn up [options]              runs the application until it is told to stop
+  cairn check [options]           reads the manifest and names every problem in it
+  cairn status                    components, versions, requests, errors, latency, memory
+  cairn swap <component> <file>   replaces a component of the running application;
+                                  more of them with it as <component>=<file>: all or none
+    --canary <share>              for this share of the requests first, such as 10%
+    --for <time>                  for so long, such as 60s [60s]
+  cairn rollback <component>      goes back to the version before, or ends a canary
+  cairn versions <component>      versions that are kept
+  cairn logs [component]          the last lines of the log
+    -f, --follow                  and those to come
+    --lines <count>               how many of the past [100]
+  cairn log-level                 how much is logged of each component
+  cairn log-level <component> <off|error|warn|info|debug|trace|default>
+  cairn db move …                 moves all data between SQLite and Postgres; see cairn db --help
+  cairn keygen [--key <file>]     makes a key that signs components [cairn.key]
+  cairn sign <file> --key <file>  signs a component
+    --output <file>               into another file
   cairn --version
 
-Options:
-  --from <file>            manifest [spin.toml]
-  --listen <address>       public address [127.0.0.1:3000]
-  --operator <address>     operator's address [127.0.0.1:3001]
-  --data <folder>          databases and compiled components [.cairn]
-  --compiled <folder>      compiled components alone [compiled, in the data folder]
-  --variables-file <file>  application variables, a TOML file of name = value
-  --database <url>         Postgres database to keep everything in, postgres://…
-  --log <json|human>       how log lines look [human]
+Options of up and check:
+  --from <file>                   manifest [spin.toml]
+  --listen <address>              public address [127.0.0.1:3000]
+  --operator <address>            operator's address [127.0.0.1:3001]
+  --operator-token-file <file>    token for commands at that address
+  --socket <file>                 operator's socket [operator.sock, in the data folder]
+  --data <folder>                 databases and compiled components [.cairn]
+  --compiled <folder>             compiled components alone [compiled, in the data folder]
+  --variables-file <file>         application variables, a TOML file of name = value
+  --database <url>                Postgres database to keep everything in, postgres://…
+  --trusted-keys <file|folder>    runs only components that one of these keys signed
+  --watch                         replaces components whose files change
+  --log <json|human>              how log lines look [human]
+
+Options of commands to a running application:
+  --data, --socket                where its socket is, as for up
+  --operator <address>            asks there instead, with the token
+  --operator-token-file <file>    the token
+  --json                          prints JSON
 
 Application variables are also taken from the environment, as SPIN_VARIABLE_<NAME> or
-<NAME>, and CAIRN_LOG sets what is logged, such as `info` or `warn,host=debug`.
-CAIRN_DATABASE_URL is taken for --database, and keeps its password off the command line.
+<NAME>. CAIRN_LOG sets what is logged, such as `info` or `warn,host=debug`;
+CAIRN_DATABASE_URL is taken for --database, and keeps its password off the command line;
+CAIRN_OPERATOR_TOKEN is the token, CAIRN_TRUSTED_KEYS the file or folder of keys.
 ";
 
 /// Exit code for a command line that is not understood.
@@ -45,46 +71,27 @@ const USAGE_ERROR: u8 = 2;
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Command {
-    Up(Options),
-    Check(Options),
+    Up(up::Options),
+    Check(up::Options),
+    Operate(operate::Command),
+    Keys(keys::Command),
     Db(db::Options),
     DbHelp,
     Version,
     Help,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-struct Options {
-    from: PathBuf,
-    listen: String,
-    operator: String,
-    data: PathBuf,
-    compiled: Option<PathBuf>,
-    variables_file: Option<PathBuf>,
-    database: Option<String>,
-    log: Format,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            from: "spin.toml".into(),
-            listen: "127.0.0.1:3000".to_owned(),
-            operator: "127.0.0.1:3001".to_owned(),
-            data: ".cairn".into(),
-            compiled: None,
-            variables_file: None,
-            database: None,
-            log: Format::Human,
-        }
-    }
-}
-
 /// Does what the arguments, without the program's name, ask for.
-pub fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
-    match parse(arguments) {
-        Ok(Command::Up(options)) => up(&options),
-        Ok(Command::Check(options)) => check(&options),
+pub fn run(mut arguments: impl Iterator<Item = String>) -> ExitCode {
+    let name = arguments.next();
+    if name.as_deref() == Some(compiler::COMMAND) {
+        return compiler::run_child(arguments);
+    }
+    match parse(name, Arguments::new(arguments)) {
+        Ok(Command::Up(options)) => up::up(options),
+        Ok(Command::Check(options)) => up::check(&options),
+        Ok(Command::Operate(command)) => operate::run(&command),
+        Ok(Command::Keys(command)) => keys::run(&command),
         Ok(Command::Db(options)) => db::run(&options),
         Ok(Command::DbHelp) => {
             print!("{}", db::USAGE);
@@ -105,13 +112,17 @@ pub fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
     }
 }
 
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String> {
-    let command = arguments.next().ok_or("name a command")?;
+fn parse(command: Option<String>, arguments: Arguments) -> Result<Command, String> {
+    let command = command.ok_or("name a command")?;
     match command.as_str() {
-        "up" => options(arguments).map(Command::Up),
-        "check" => options(arguments).map(Command::Check),
+        "up" => up::parse(arguments).map(Command::Up),
+        "check" => up::parse(arguments).map(Command::Check),
+        "status" | "swap" | "rollback" | "versions" | "logs" | "log-level" => {
+            operate::parse(&command, arguments).map(Command::Operate)
+        }
+        "keygen" | "sign" => keys::parse(&command, arguments).map(Command::Keys),
         "db" => {
-            let mut arguments = arguments.peekable();
+            let mut arguments = arguments.rest().peekable();
             match arguments.next_if(|argument| argument == "--help") {
                 Some(_) => Ok(Command::DbHelp),
                 None => db::parse(arguments).map(Command::Db),
@@ -123,151 +134,18 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String>
     }
 }
 
-fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options::default();
-    while let Some(argument) = arguments.next() {
-        // Both `--name value` and `--name=value`.
-        let (name, value) = match argument.split_once('=') {
-            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-            None => (argument, arguments.next()),
-        };
-        let value = value.ok_or_else(|| format!("{name} needs a value"))?;
-        match name.as_str() {
-            "--from" | "-f" => options.from = value.into(),
-            "--listen" => options.listen = value,
-            "--operator" => options.operator = value,
-            "--data" => options.data = value.into(),
-            "--compiled" => options.compiled = Some(value.into()),
-            "--variables-file" => options.variables_file = Some(value.into()),
-            "--database" => options.database = Some(value),
-            "--log" if value == "json" => options.log = Format::Json,
-            "--log" if value == "human" => options.log = Format::Human,
-            "--log" => return Err(format!("--log is json or human, not {value:?}")),
-            other => return Err(format!("there is no option {other}")),
-        }
-    }
-    Ok(options)
-}
-
-fn check(options: &Options) -> ExitCode {
-    match load(&options.from) {
-        Ok(application) => {
-            println!("{} is fine: {} components", options.from.display(), application.components.len());
-            ExitCode::SUCCESS
-        }
-        Err(problems) => fail(&problems),
-    }
-}
-
-fn load(path: &Path) -> Result<Application, String> {
-    let application = manifest::load(path).map_err(|problems| problems.to_string())?;
-    application.check_files().map_err(|problems| problems.to_string())?;
-    Ok(application)
-}
-
 fn fail(problem: &str) -> ExitCode {
     eprintln!("{problem}");
     ExitCode::FAILURE
-}
-
-fn up(options: &Options) -> ExitCode {
-    let filter = std::env::var(LOG_VARIABLE).ok();
-    if let Err(error) = telemetry::init(options.log, filter.as_deref()) {
-        return fail(&error.to_string());
-    }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("the threads could not be started: {error}")),
-    };
-    match runtime.block_on(serve(options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => fail(&problem),
-    }
-}
-
-async fn serve(options: &Options) -> Result<(), String> {
-    // From the first moment on: who asks us to stop must not have to wait for the start.
-    let mut stop = StopSignals::new().map_err(|error| format!("signals cannot be received: {error}"))?;
-    let application = load(&options.from)?;
-    let mut sources = Sources::none().with_process_environment();
-    if let Some(file) = &options.variables_file {
-        sources = sources.with_file(file).map_err(|error| error.to_string())?;
-    }
-    let database = match &options.database {
-        Some(url) => Location::new(url).with_connections_from_environment().map(Some),
-        None => Location::from_environment(),
-    };
-    let starting = Host::builder(application)
-        .database(database.map_err(|error| error.to_string())?)
-        .data_dir(&options.data)
-        .listen(&options.listen)
-        .operator(&options.operator)
-        .variables(sources)
-        .start();
-    let running = tokio::select! {
-        started = starting => started.map_err(|error| error.to_string())?,
-        () = stop.received() => return Ok(()),
-    };
-    stop.received().await;
-    tracing::info!("stopping: requests that run get 30 s to end");
-    running.stop().await;
-    Ok(())
-}
-
-/// How the operator or the system asks the host to stop.
-#[cfg(unix)]
-struct StopSignals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl StopSignals {
-    fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn received(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// How the operator or the system asks the host to stop.
-#[cfg(not(unix))]
-struct StopSignals;
-
-#[cfg(not(unix))]
-impl StopSignals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn received(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            // Then only ending the process stops it.
-            std::future::pending::<()>().await;
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parsed(line: &str) -> Result<Command, String> {
-        parse(line.split_whitespace().map(str::to_owned))
-    }
-
-    #[test]
-    fn options_are_read_in_both_forms() {
-        let expected =
-            Options { from: "a.toml".into(), listen: "0.0.0.0:80".to_owned(), log: Format::Json, ..Options::default() };
-        assert_eq!(parsed("up --from a.toml --listen=0.0.0.0:80 --log json"), Ok(Command::Up(expected)));
-        assert_eq!(parsed("check"), Ok(Command::Check(Options::default())));
+    pub(super) fn parsed(line: &str) -> Result<Command, String> {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        parse(words.next(), Arguments::new(words))
     }
 
     #[test]
@@ -276,8 +154,24 @@ mod tests {
             ("", "name a command"),
             ("down", "there is no command \"down\""),
             ("up --fast yes", "there is no option --fast"),
+            ("up now", "\"now\" is one word too many"),
             ("up --data", "--data needs a value"),
+            ("up --watch=yes", "--watch takes no value"),
             ("up --log loud", "--log is json or human, not \"loud\""),
+            ("swap", "name a component and its file"),
+            ("swap a", "name the file of a"),
+            ("swap =a.wasm", "name a component and its file"),
+            ("swap a a.wasm a=b.wasm", "a is named twice"),
+            ("swap a a.wasm --canary 0%", "--canary is a share from 1% to 99%, not \"0%\""),
+            ("swap a a.wasm --canary 10% --for soon", "--for is a time such as 60s or 10min, not \"soon\""),
+            ("swap a a.wasm --for 60s", "--for goes with --canary"),
+            ("rollback", "name a component"),
+            ("rollback a b", "\"b\" is one word too many"),
+            ("versions --json", "name a component"),
+            ("logs --lines many", "--lines is a number, not \"many\""),
+            ("log-level a loud", "a level is off, error, warn, info, debug, trace or default, not \"loud\""),
+            ("sign a.wasm", "name the key with --key"),
+            ("sign --key k", "name the component's file"),
         ] {
             assert_eq!(parsed(line), Err(problem.to_owned()), "{line}");
         }

@@ -40,18 +40,31 @@ pub fn shared() -> wasmtime::Result<&'static Engine> {
         .map_err(|message| wasmtime::Error::msg(message.as_str()))
 }
 
+/// An engine that compiles for [`shared`] and runs nothing: it reserves no memory for
+/// instances, so that a process which only compiles can be kept small.
+///
+/// # Errors
+/// As [`shared`].
+pub fn compiling() -> wasmtime::Result<Engine> {
+    Engine::new(settings().allocation_strategy(InstanceAllocationStrategy::OnDemand))
+}
+
 fn build() -> wasmtime::Result<Engine> {
+    let engine = Engine::new(settings().allocation_strategy(InstanceAllocationStrategy::Pooling(pool())))?;
+    start_ticker(&engine)?;
+    Ok(engine)
+}
+
+/// What decides how a component is compiled.
+fn settings() -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
         .wasm_component_model_async(true)
         .epoch_interruption(true)
         .parallel_compilation(true)
-        .memory_init_cow(true)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
-    let engine = Engine::new(&config)?;
-    start_ticker(&engine)?;
-    Ok(engine)
+        .memory_init_cow(true);
+    config
 }
 
 fn pool() -> PoolingAllocationConfig {

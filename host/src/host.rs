@@ -25,12 +25,17 @@ use std::{
 
 use anyhow::Context as _;
 use futures::future::{BoxFuture, join_all};
+use tokio::net::TcpListener;
 use wasmtime::component::Val;
 
 use crate::{
     call::Call,
     capability::variables::Sources,
-    control::{self, Control},
+    compiler::Compiler,
+    control::{
+        self, Control, Door,
+        access::{Access, TOKEN_VARIABLE, Token},
+    },
     data_folder::DataFolder,
     database::{Location, moving},
     front::Front,
@@ -43,14 +48,17 @@ use crate::{
     scheduler::{self, RUNS_MAX, Scheduler, system_clock},
     server::Server,
     service::{Failure, Service},
-    telemetry::metrics::Dropped,
+    signing::Policy,
+    telemetry::{Logging, metrics::Dropped},
     version::{Version, function_key},
 };
-use load::Loader;
+use load::{Loader, Sourcing};
 use swap::Swapper;
 
 /// Time that running requests get when the host stops.
 const STOP_TIME_MAX: Duration = Duration::from_secs(30);
+/// Time that the operator's requests get then.
+const OPERATOR_STOP_TIME_MAX: Duration = Duration::from_secs(1);
 /// Time a component may take to prepare itself; migrations run in it.
 const PREPARE_TIME_MAX: Duration = Duration::from_secs(120);
 
@@ -77,15 +85,20 @@ impl std::error::Error for StartError {}
 pub struct Host;
 
 impl Host {
-    /// Prepares to run `application`.
+    /// Prepares to run `application`, whose components `compiler` compiles.
     #[must_use]
-    pub fn builder(application: Application) -> Builder {
+    pub fn builder(application: Application, compiler: Compiler) -> Builder {
         Builder {
             application,
+            compiler,
+            signatures: Policy::any(),
             data_dir: PathBuf::from(".cairn"),
             compiled_dir: None,
             listen: "127.0.0.1:0".to_owned(),
             operator: "127.0.0.1:0".to_owned(),
+            operator_token: None,
+            socket: None,
+            logging: None,
             sources: Sources::none(),
             database: None,
             answers: Answers::default(),
@@ -96,10 +109,15 @@ impl Host {
 /// What an application runs with.
 pub struct Builder {
     application: Application,
+    compiler: Compiler,
+    signatures: Policy,
     data_dir: PathBuf,
     compiled_dir: Option<PathBuf>,
     listen: String,
     operator: String,
+    operator_token: Option<Token>,
+    socket: Option<PathBuf>,
+    logging: Option<Logging>,
     sources: Sources,
     database: Option<Location>,
     answers: Answers,
@@ -132,6 +150,35 @@ impl Builder {
     #[must_use]
     pub fn operator(mut self, address: impl Into<String>) -> Self {
         self.operator = address.into();
+        self
+    }
+
+    /// What the operator's address needs for commands; without it, it takes none, and
+    /// must be one of this machine alone.
+    #[must_use]
+    pub fn operator_token(mut self, token: Token) -> Self {
+        self.operator_token = Some(token);
+        self
+    }
+
+    /// File of the operator's socket; there is none unless set.
+    #[must_use]
+    pub fn socket(mut self, path: impl AsRef<Path>) -> Self {
+        self.socket = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Whose components may run; everybody's unless set.
+    #[must_use]
+    pub fn signatures(mut self, policy: Policy) -> Self {
+        self.signatures = policy;
+        self
+    }
+
+    /// The log that the operator may look at and set; none unless set.
+    #[must_use]
+    pub fn logging(mut self, logging: Logging) -> Self {
+        self.logging = Some(logging);
         self
     }
 
@@ -168,7 +215,8 @@ impl Builder {
         let opening = load::Shared::open(&self.application, &self.data_dir, &self.sources, self.database.as_ref());
         let shared = Arc::new(opening.await?);
         let compiled_dir = self.compiled_dir.unwrap_or_else(|| self.data_dir.join("compiled"));
-        let loader = Loader::new(self.application, self.data_dir, &compiled_dir, self.answers, Arc::clone(&shared))?;
+        let sourcing = Sourcing { compiled_dir, compiler: self.compiler, signatures: Arc::new(self.signatures) };
+        let loader = Loader::new(self.application, self.data_dir, sourcing, self.answers, Arc::clone(&shared))?;
         let (registry, _) = loader.load().await?;
         let prepared = prepare_all(&registry).await;
         for version in registry.iter().filter_map(|service| service.current()) {
@@ -187,11 +235,13 @@ impl Builder {
         let folder = DataFolder::take(&self.data_dir).map_err(StartError::one)?;
         moving::refuse_unfinished_folder(&self.data_dir).map_err(StartError::one)?;
         let router = Router::compile(&self.application.triggers).map_err(StartError::one)?;
+        let socket = self.socket.as_deref().map(Socket::listen).transpose()?;
         let opening = load::Shared::open(&self.application, &self.data_dir, &self.sources, self.database.as_ref());
         let shared = Arc::new(opening.await?);
         let (name, components) = (self.application.name.clone(), self.application.components.len());
         let compiled_dir = self.compiled_dir.unwrap_or_else(|| self.data_dir.join("compiled"));
-        let loader = Loader::new(self.application, self.data_dir, &compiled_dir, self.answers, Arc::clone(&shared))?;
+        let sourcing = Sourcing { compiled_dir, compiler: self.compiler, signatures: Arc::new(self.signatures) };
+        let loader = Loader::new(self.application, self.data_dir, sourcing, self.answers, Arc::clone(&shared))?;
         let (registry, record) = loader.load().await?;
         prepare_all(&registry).await?;
         loader.write_record(record.clone()).await.map_err(|problem| {
@@ -203,17 +253,22 @@ impl Builder {
         let swapper = Arc::new(Swapper::new(loader, Arc::clone(&registry), record));
         swapper.prune();
         let ready = Arc::new(AtomicBool::new(false));
-        let control = Control::new(
-            Arc::clone(&registry),
-            readiness(&ready, &shared),
-            Arc::clone(&shared.metrics),
-            Arc::clone(&scheduler),
-            Arc::clone(&swapper),
-        );
-        let operator = listen(&self.operator, Arc::new(control)).await?;
-        let front = listen(&self.listen, Arc::new(Front::new(router, Arc::clone(&registry)))).await?;
+        let control = Arc::new(Control {
+            registry: Arc::clone(&registry),
+            readiness: readiness(&ready, &shared),
+            metrics: Arc::clone(&shared.metrics),
+            scheduler: Arc::clone(&scheduler),
+            swapper: Arc::clone(&swapper),
+            logging: self.logging,
+            started: began,
+        });
+        let operator = listen_for_operator(&self.operator, self.operator_token, &control).await?;
+        let socket = socket.map(|socket| socket.serve(&control));
+        let front = Server::start(&self.listen, Arc::new(Front::new(router, Arc::clone(&registry))))
+            .await
+            .map_err(|error| cannot_listen(&self.listen, &error))?;
         // Set once, since a host starts once.
-        let _ = shared.own_address.set(reachable(front.address()));
+        let _ = shared.own_address.set(reachable(*front.address()));
         ready.store(true, Relaxed);
         tracing::info!(
             application = name,
@@ -223,7 +278,7 @@ impl Builder {
             start_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             "ready"
         );
-        Ok(Running { registry, scheduler, swapper, shared, ready, front, operator, _folder: folder })
+        Ok(Running { registry, scheduler, swapper, shared, ready, front, operator, socket, _folder: folder })
     }
 }
 
@@ -246,10 +301,41 @@ fn readiness(ready: &Arc<AtomicBool>, shared: &Arc<load::Shared>) -> control::Re
     })
 }
 
-async fn listen(address: &str, handler: Arc<impl crate::server::Handler>) -> Result<Server, StartError> {
-    Server::start(address, handler)
-        .await
-        .map_err(|error| StartError::one(format!("cannot listen at {address}: {error}")))
+/// Opens the operator's address: to others only where a token is asked for.
+async fn listen_for_operator(
+    address: &str,
+    token: Option<Token>,
+    control: &Arc<Control>,
+) -> Result<Server, StartError> {
+    let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
+    let bound = listener.local_addr().map_err(|error| cannot_listen(address, &error))?;
+    let local = bound.ip().is_loopback();
+    if !local && token.is_none() {
+        return Err(StartError::one(format!(
+            "the operator's address {address} can be reached by others and needs a token: set {TOKEN_VARIABLE} or \
+             --operator-token-file, or take an address such as 127.0.0.1:3001"
+        )));
+    }
+    let door = Door { control: Arc::clone(control), access: Access::Network { token, local } };
+    Ok(Server::run(bound, listener, Arc::new(door)))
+}
+
+fn cannot_listen(address: &str, error: &std::io::Error) -> StartError {
+    StartError::one(format!("cannot listen at {address}: {error}"))
+}
+
+/// The operator's socket, bound and not served yet.
+struct Socket(control::socket::Socket, tokio::net::UnixListener);
+
+impl Socket {
+    fn listen(path: &Path) -> Result<Self, StartError> {
+        control::socket::listen(path).map(|(socket, listener)| Self(socket, listener)).map_err(StartError::one)
+    }
+
+    fn serve(self, control: &Arc<Control>) -> Server<control::socket::Socket> {
+        let door = Door { control: Arc::clone(control), access: Access::Socket };
+        Server::run(self.0, self.1, Arc::new(door))
+    }
 }
 
 /// Lets every component prepare itself, all at once.
@@ -327,6 +413,7 @@ pub struct Running {
     ready: Arc<AtomicBool>,
     front: Server,
     operator: Server,
+    socket: Option<Server<control::socket::Socket>>,
     _folder: DataFolder,
 }
 
@@ -334,13 +421,13 @@ impl Running {
     /// Where clients reach it.
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
-        self.front.address()
+        *self.front.address()
     }
 
     /// Where the operator reaches it.
     #[must_use]
     pub fn operator_addr(&self) -> SocketAddr {
-        self.operator.address()
+        *self.operator.address()
     }
 
     /// Its services.
@@ -409,7 +496,10 @@ impl Running {
         };
         let left = STOP_TIME_MAX.saturating_sub(began.elapsed());
         let settled = tokio::time::timeout(left, idle).await.is_ok();
-        self.operator.stop(Duration::from_secs(1)).await;
+        self.operator.stop(OPERATOR_STOP_TIME_MAX).await;
+        if let Some(socket) = self.socket {
+            socket.stop(OPERATOR_STOP_TIME_MAX).await;
+        }
         for version in self.registry.routing().versions() {
             version.retire(Dropped::Stop);
         }

@@ -17,7 +17,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod trigger;
-mod units;
+pub(crate) mod units;
 
 use std::{
     collections::BTreeMap,

@@ -2,20 +2,23 @@
 //!
 //! Compiling takes most of a second a component; loading what an earlier start
 //! compiled takes milliseconds. A file is used only when the engine is configured
-//! as it was and the file's checksum holds. This module knows bytes and keys, and
-//! nothing of what a component imports or exports.
+//! as it was, the file is this user's alone to write, and its checksum holds. This
+//! module knows bytes and keys, and nothing of what a component imports or exports.
 
 use std::{
     fs,
     hash::{Hash as _, Hasher},
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, component::Component};
 
-use crate::candidate;
+use crate::{
+    candidate,
+    compiler::{CompileError, Compiler},
+};
 
 /// Largest component accepted, in bytes.
 pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
@@ -27,17 +30,18 @@ const KEPT_MAX: usize = 128;
 #[derive(Debug, Clone)]
 pub struct CompiledCache {
     dir: PathBuf,
+    compiler: Compiler,
 }
 
 impl CompiledCache {
-    /// Uses `dir`, which is made with access for its owner only.
+    /// Uses `dir`, which is made with access for its owner only, for what `compiler` makes.
     ///
     /// # Errors
     /// When the folder cannot be made or its mode not be set.
-    pub fn open(dir: &Path) -> io::Result<Self> {
+    pub fn open(dir: &Path, compiler: Compiler) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         restrict_to_owner(dir)?;
-        Ok(Self { dir: dir.to_owned() })
+        Ok(Self { dir: dir.to_owned(), compiler })
     }
 
     /// The compiled form of `bytes`, from the folder or compiled now and kept there.
@@ -45,27 +49,25 @@ impl CompiledCache {
     /// `hash` is the SHA-256 of `bytes` in hex.
     ///
     /// # Errors
-    /// When the bytes are no valid component. A folder that cannot be read or
-    /// written costs time, not the start.
+    /// When the bytes cannot be compiled. A folder that cannot be read or written costs
+    /// time, not the start.
     pub fn compile(&self, engine: &Engine, bytes: &[u8], hash: &str) -> wasmtime::Result<Component> {
         if bytes.len() > COMPONENT_BYTES_MAX {
-            wasmtime::bail!("the component has {} bytes; at most {COMPONENT_BYTES_MAX} are accepted", bytes.len());
+            let refusal =
+                format!("the component has {} bytes; at most {COMPONENT_BYTES_MAX} are accepted", bytes.len());
+            return Err(CompileError::Invalid(refusal).into());
         }
         let path = self.path(engine, hash);
         if let Some(component) = load(engine, &path) {
             return Ok(component);
         }
-        let component = Component::from_binary(engine, &candidate::as_release(bytes))?;
-        let kept = self.keep(&component, &path);
-        give_back_memory();
-        match kept {
-            // Code in a file is shared with the page cache; code from the compiler is not.
-            Ok(()) => Ok(load(engine, &path).unwrap_or(component)),
-            Err(error) => {
-                tracing::warn!(%error, path = %path.display(), "a compiled component could not be kept");
-                Ok(component)
-            }
+        let code = self.compiler.compile(engine, &candidate::as_release(bytes))?;
+        if let Err(error) = self.keep(&code, &path) {
+            tracing::warn!(%error, path = %path.display(), "a compiled component could not be kept");
+            return deserialize(engine, &code);
         }
+        // Code in a file is shared with the page cache; code in memory is not.
+        load(engine, &path).map_or_else(|| deserialize(engine, &code), Ok)
     }
 
     fn path(&self, engine: &Engine, hash: &str) -> PathBuf {
@@ -74,12 +76,10 @@ impl CompiledCache {
         self.dir.join(format!("{hash}-{:016x}.cwasm", configuration.finish()))
     }
 
-    fn keep(&self, component: &Component, path: &Path) -> wasmtime::Result<()> {
-        let code = component.serialize()?;
-        write_atomically(&checksum_path(path), checksum(&code).as_bytes())?;
-        write_atomically(path, &code)?;
-        self.prune()?;
-        Ok(())
+    fn keep(&self, code: &[u8], path: &Path) -> io::Result<()> {
+        write_atomically(&checksum_path(path), checksum(code).as_bytes())?;
+        write_atomically(path, code)?;
+        self.prune()
     }
 
     /// Removes the oldest files where there are too many.
@@ -103,27 +103,19 @@ impl CompiledCache {
     }
 }
 
-/// Returns to the system what the compiler used: hundreds of megabytes that the
-/// allocator would hold on to, and that are never needed again.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "the only way to ask the allocator of the C library")]
-fn give_back_memory() {
-    // SAFETY: it takes no pointer and may be called at any time from any thread.
-    unsafe { libc::malloc_trim(0) };
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn give_back_memory() {}
-
 /// Loads a compiled component if its checksum holds; otherwise it is compiled anew.
 fn load(engine: &Engine, path: &Path) -> Option<Component> {
     let code = fs::read(path).ok()?;
     let expected = fs::read_to_string(checksum_path(path)).ok()?;
+    if !is_ours(path) {
+        tracing::warn!(path = %path.display(), "a kept component could have been written by others and is compiled anew");
+        return None;
+    }
     if checksum(&code) != expected {
         tracing::warn!(path = %path.display(), "a kept component is damaged and is compiled anew");
         return None;
     }
-    match deserialize(engine, path) {
+    match deserialize_file(engine, path) {
         Ok(component) => Some(component),
         Err(error) => {
             tracing::warn!(%error, path = %path.display(), "a kept component is of no use and is compiled anew");
@@ -134,12 +126,21 @@ fn load(engine: &Engine, path: &Path) -> Option<Component> {
 
 #[expect(
     unsafe_code,
-    reason = "machine code is loaded from a file: the folder is ours alone (mode 0700), the \
-              file was written by `keep` and its checksum has just been verified"
+    reason = "machine code is loaded from a file: the folder and the file are ours alone to \
+              write, the file was written by `keep` and its checksum has just been verified"
 )]
-fn deserialize(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: the file holds what `Component::serialize` gave, see the reason above.
+fn deserialize_file(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
+    // SAFETY: the file holds what our compiler gave, see the reason above.
     unsafe { Component::deserialize_file(engine, path) }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "machine code is loaded that our own compiler gave just now, with its checksum verified"
+)]
+fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes are what our compiler gave, see the reason above.
+    unsafe { Component::deserialize(engine, code) }
 }
 
 fn checksum_path(path: &Path) -> PathBuf {
@@ -169,14 +170,43 @@ fn hex(bytes: &[u8]) -> String {
 fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Several hosts may share the folder: each writes a temporary file of its own.
     let temporary = path.with_extension(format!("{}-{:?}.tmp", std::process::id(), std::thread::current().id()));
-    fs::write(&temporary, bytes)?;
+    let mut file = create_for_owner(&temporary)?;
+    file.write_all(bytes)?;
+    drop(file);
     fs::rename(&temporary, path)
+}
+
+#[cfg(unix)]
+fn create_for_owner(path: &Path) -> io::Result<fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+#[cfg(not(unix))]
+fn create_for_owner(path: &Path) -> io::Result<fs::File> {
+    fs::File::create(path)
 }
 
 #[cfg(unix)]
 fn restrict_to_owner(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
+}
+
+/// Whether only this user can have written a file.
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "the standard library does not tell which user a process runs as")]
+fn is_ours(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    const WRITABLE_BY_OTHERS: u32 = 0o022;
+    // SAFETY: it takes nothing and cannot fail.
+    let user = unsafe { libc::geteuid() };
+    fs::metadata(path).is_ok_and(|file| file.uid() == user && file.mode() & WRITABLE_BY_OTHERS == 0)
+}
+
+#[cfg(not(unix))]
+fn is_ours(_path: &Path) -> bool {
+    true
 }
 
 #[cfg(not(unix))]

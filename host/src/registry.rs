@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, OnceLock, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{release::Routing, service::Service, telemetry::metrics::Dropped};
@@ -48,8 +48,8 @@ impl Registry {
         self.services.values()
     }
 
-    /// Drops instances that have been without work for a while, again and again,
-    /// until the registry itself is gone.
+    /// Drops instances that have been without work for a while, and marks how the
+    /// versions have done by now, again and again until the registry itself is gone.
     pub async fn trim_idle(registry: Weak<Self>) {
         let mut interval = tokio::time::interval(TRIM_INTERVAL);
         loop {
@@ -59,6 +59,7 @@ impl Registry {
             };
             for version in registry.routing.versions() {
                 version.trim(IDLE_TIME_MAX, IDLE_INSTANCES_KEPT, Dropped::Idle);
+                version.lately.mark(Instant::now(), &version.tally);
             }
         }
     }

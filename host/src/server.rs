@@ -3,7 +3,7 @@
 //! It owns sockets, connections and their limits. What a request is answered with
 //! is its handler's affair.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt::Debug, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::{
@@ -11,6 +11,7 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinHandle,
@@ -34,19 +35,40 @@ const KEEP_ALIVE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Pause after a connection could not be accepted, as when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Answers requests.
-pub trait Handler: Send + Sync + 'static {
+/// Answers requests of clients of one kind.
+pub trait Handler<C = SocketAddr>: Send + Sync + 'static {
     /// Answers one request of `client`. There is always an answer.
     fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-        client: SocketAddr,
+        client: C,
     ) -> impl Future<Output = Response<WasiBody>> + Send;
 }
 
-/// A running listener.
-pub struct Server {
-    address: SocketAddr,
+/// Where connections come from.
+pub trait Listener: Send + Sync + 'static {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// What is known of who connects.
+    type Client: Clone + Debug + Send + Sync + 'static;
+
+    /// Waits for the next connection.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Self::Client)>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+    type Client = SocketAddr;
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, client) = TcpListener::accept(self).await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, client))
+    }
+}
+
+/// A running listener, and where it listens.
+pub struct Server<A = SocketAddr> {
+    address: A,
     stop: watch::Sender<Option<Duration>>,
     task: JoinHandle<bool>,
 }
@@ -58,16 +80,22 @@ impl Server {
     /// When the address cannot be listened at.
     pub async fn start(address: &str, handler: Arc<impl Handler>) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
+        Ok(Self::run(listener.local_addr()?, listener, handler))
+    }
+}
+
+impl<A> Server<A> {
+    /// Accepts what comes to `listener`, which listens at `address`.
+    pub fn run<L: Listener>(address: A, listener: L, handler: Arc<impl Handler<L::Client>>) -> Self {
         let (stop, stopped) = watch::channel(None);
         let task = tokio::spawn(accept_all(listener, handler, stopped));
-        Ok(Self { address, stop, task })
+        Self { address, stop, task }
     }
 
     /// Where it listens.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &A {
+        &self.address
     }
 
     /// Accepts nothing more and waits up to `time_max` for requests to end. Gives
@@ -78,9 +106,9 @@ impl Server {
     }
 }
 
-async fn accept_all(
-    listener: TcpListener,
-    handler: Arc<impl Handler>,
+async fn accept_all<L: Listener>(
+    listener: L,
+    handler: Arc<impl Handler<L::Client>>,
     mut stopped: watch::Receiver<Option<Duration>>,
 ) -> bool {
     let builder = Arc::new(connection_builder());
@@ -96,8 +124,9 @@ async fn accept_all(
             continue;
         };
         let handler = Arc::clone(&handler);
+        let from = client.clone();
         let service = service_fn(move |request| {
-            let handler = Arc::clone(&handler);
+            let (handler, client) = (Arc::clone(&handler), client.clone());
             async move { Ok::<_, Infallible>(handler.answer(request, client).await) }
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
@@ -105,7 +134,7 @@ async fn accept_all(
         tokio::spawn(async move {
             // A client that breaks off, or does not speak HTTP, is no event of ours.
             let outcome = connection.await;
-            tracing::trace!(%client, ?outcome, "a connection ended");
+            tracing::trace!(client = ?from, ?outcome, "a connection ended");
             drop(place);
         });
     }
@@ -114,12 +143,12 @@ async fn accept_all(
     tokio::time::timeout(time_max, graceful.shutdown()).await.is_ok()
 }
 
-async fn accept(
-    listener: &TcpListener,
+async fn accept<L: Listener>(
+    listener: &L,
     places: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+) -> Option<(L::Stream, L::Client, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
-    match listener.accept().await.and_then(|(stream, client)| stream.set_nodelay(true).map(|()| (stream, client))) {
+    match listener.accept().await {
         Ok((stream, client)) => Some((stream, client, place)),
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");

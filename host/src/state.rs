@@ -22,9 +22,10 @@ use crate::{
     },
     links::wake::SchedulerHandle,
     manifest::Limits,
+    memory::MemoryLimiter,
     meter::Meter,
     registry::RegistryHandle,
-    telemetry::guest::Stream,
+    telemetry::{guest::Stream, metrics::ComponentMetrics},
 };
 
 /// Ticks of the epoch between two looks at the processor time of a running guest.
@@ -57,7 +58,7 @@ pub struct State {
     postgres: postgres::Ctx,
     key_value: key_value::Ctx,
     variables: variables::Ctx,
-    limits: StoreLimits,
+    memory: MemoryLimiter,
 }
 
 impl State {
@@ -101,6 +102,7 @@ pub struct StateFactory {
     pub engine: Engine,
     pub component: Arc<str>,
     pub limits: Limits,
+    pub metrics: Arc<ComponentMetrics>,
     pub environment: BTreeMap<String, String>,
     /// Folders of the host and where the component sees them, read-only.
     pub files: Vec<(PathBuf, String)>,
@@ -126,7 +128,7 @@ impl StateFactory {
         let meter = Arc::new(Meter::default());
         let mut store = Store::new(&self.engine, self.state(call)?);
         store.set_max_component_handles(HANDLES_MAX);
-        store.limiter(|state| &mut state.limits);
+        store.limiter(|state| &mut state.memory);
         let watched = Arc::clone(&meter);
         store.set_epoch_deadline(INTERRUPT_TICKS);
         store.epoch_deadline_callback(move |_| {
@@ -153,7 +155,7 @@ impl StateFactory {
             postgres: postgres::Ctx::new(Arc::clone(&self.postgres), self.postgres_grants.clone()),
             key_value: self.stores.ctx(&self.store_grants),
             variables: self.variables.clone(),
-            limits: self.store_limits(),
+            memory: MemoryLimiter::new(self.store_limits(), Arc::clone(&self.metrics)),
             current,
         })
     }

@@ -26,6 +26,7 @@ use crate::{
     breaker::Breaker,
     call::Call,
     component::Compiled,
+    lately::Lately,
     links::Providers,
     meter::Meter,
     platform::{self, handler, lifecycle},
@@ -75,6 +76,8 @@ pub struct Version {
     pub breaker: Breaker,
     /// How it has done.
     pub tally: Tally,
+    /// How it has done lately.
+    pub lately: Lately,
     functions: HashMap<String, ComponentExportIndex>,
     handler: Option<handler::GuestIndices>,
     streaming_handler: Option<StreamingHandler>,
@@ -107,6 +110,7 @@ impl Version {
             started: Instant::now(),
             breaker: Breaker::default(),
             tally: Tally::default(),
+            lately: Lately::default(),
             handler,
             streaming_handler,
             lifecycle,

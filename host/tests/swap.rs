@@ -282,19 +282,3 @@ async fn only_the_latest_versions_are_kept() {
     }
     panic!("{} files are there, not five of one component, one of the other and the record", count());
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_operator_replaces_a_component_and_goes_back() {
-    let dir = TestDir::new();
-    let running = both(&dir).await;
-    let operator = running.operator_addr();
-    assert_eq!(post(operator, "/components/callee/rollback", "").await.status, 409);
-    let put = http::Request::put("/components/callee");
-    let answer = send(operator, put, marked("callee", 7).into()).await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    let swapped: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
-    let back: serde_json::Value =
-        serde_json::from_str(&post(operator, "/components/callee/rollback", "").await.body).unwrap();
-    assert_eq!((&back["from"], &back["to"]), (&swapped["to"], &swapped["from"]));
-    assert_eq!(get(running.http_addr(), "/double/21").await.body, "42");
-}

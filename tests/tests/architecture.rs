@@ -11,6 +11,7 @@ use std::{
 };
 
 use host::{
+    compiler::Compiler,
     component::{Compiled, Interfaces},
     engine, manifest,
     precompiled::CompiledCache,
@@ -33,7 +34,7 @@ fn root() -> PathBuf {
 fn built(service: &str) -> Compiled {
     let path = root().join(format!("target/wasm32-wasip2/component/cairn_{service}.wasm"));
     let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}: run `cargo xtask build`", path.display()));
-    let cache = CompiledCache::open(&std::env::temp_dir().join("cairn-test-compiled")).unwrap();
+    let cache = CompiledCache::open(&std::env::temp_dir().join("cairn-test-compiled"), Compiler::in_process()).unwrap();
     Compiled::new(engine::shared().unwrap(), &cache, &bytes).unwrap()
 }
 

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail};
 const HELP: &str = "\
 cargo xtask <command>
 
-  up [--reset] [--release] [--data DIR] [--listen ADDR]
+  up [--reset] [--watch] [--release] [--data DIR] [--listen ADDR]
                      build everything and serve it with demo data
   spin [--compose-only] [--data DIR] [--listen ADDR] [-- ARGS OF spin up]
                      the same under Spin instead of our host

@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     net::TcpStream,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -46,6 +46,7 @@ pub fn run(args: &[String]) -> Result<()> {
     let mut args = args.to_vec();
     let profile = if flag(&mut args, "--release") { Profile::Release } else { Profile::Dev };
     let reset = flag(&mut args, "--reset");
+    let watch = flag(&mut args, "--watch");
     let data = option(&mut args, "--data")?.map_or_else(|| root().join(".cairn"), PathBuf::from);
     let listen = option(&mut args, "--listen")?.unwrap_or_else(|| "127.0.0.1:3000".to_owned());
     no_more(&args)?;
@@ -58,8 +59,8 @@ pub fn run(args: &[String]) -> Result<()> {
     }
     let stop = stop_on_signal()?;
     let mut children = vec![start_doubles(&doubles, &listen)?];
-    children.push(start_host(&host, &data, &listen)?);
-    let outcome = serve(&mut children, &stop, &listen, &welcome(&listen));
+    children.push(start_host(&host, &data, &listen, watch)?);
+    let outcome = serve(&mut children, &stop, &listen, &welcome(&listen, &host, &data));
     children.iter_mut().rev().for_each(finish);
     outcome
 }
@@ -108,10 +109,13 @@ pub fn start_doubles(binary: &PathBuf, listen: &str) -> Result<Child> {
     Ok(child)
 }
 
-fn start_host(binary: &PathBuf, data: &PathBuf, listen: &str) -> Result<Child> {
+fn start_host(binary: &PathBuf, data: &PathBuf, listen: &str, watch: bool) -> Result<Child> {
     let mut command = Command::new(binary);
     demo_environment(&mut command);
     command.arg("up").arg("--from").arg(root().join("spin.toml")).args(["--listen", listen]).arg("--data").arg(data);
+    if watch {
+        command.arg("--watch");
+    }
     command.stdin(Stdio::null()).spawn().context("the host cannot be started")
 }
 
@@ -137,7 +141,8 @@ pub fn serve(children: &mut [Child], stop: &AtomicBool, listen: &str, welcome: &
     Ok(())
 }
 
-fn welcome(listen: &str) -> String {
+fn welcome(listen: &str, host: &Path, data: &Path) -> String {
+    let command = format!("{} status --data {}", host.display(), data.display());
     let (email, password) =
         (setting("CAIRN_ADMIN_EMAIL").unwrap_or_default(), setting("CAIRN_ADMIN_PASSWORD").unwrap_or_default());
     format!(
@@ -145,11 +150,12 @@ fn welcome(listen: &str) -> String {
 Cairn is up.
 
   API        http://{listen}/api/treks      health: http://{listen}/health
-  operator   http://127.0.0.1:3001/components  (also /metrics, /readyz)
+  operator   http://127.0.0.1:3001/status      (also /metrics, /readyz)
   mailbox    http://127.0.0.1:8025             all mail the system sends
   payments   http://127.0.0.1:8026             orders; open one and press Pay
 
   admin      {email} / {password}
+  commands   {command}   (also swap, rollback, logs; see docs/operating.md)
 
 The tour in README.md goes through a booking step by step. Ctrl-C stops everything.
 "

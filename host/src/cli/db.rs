@@ -2,9 +2,13 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use super::{fail, load};
+use super::{
+    fail,
+    up::{load, policy},
+};
 use crate::{
     capability::variables::Sources,
+    compiler::{Compiler, Limits},
     data_folder::DataFolder,
     database::{
         Location,
@@ -118,7 +122,12 @@ async fn prepare(options: &Options, application: Application, location: Option<L
     if let Some(file) = &options.variables_file {
         sources = sources.with_file(file).map_err(|error| error.to_string())?;
     }
-    let mut builder = Host::builder(application).data_dir(&options.data).variables(sources).database(location);
+    let compiler = Compiler::this_program(Limits::default()).map_err(|error| error.to_string())?;
+    let mut builder = Host::builder(application, compiler)
+        .data_dir(&options.data)
+        .variables(sources)
+        .database(location)
+        .signatures(policy(None)?);
     if let Some(folder) = &options.compiled {
         builder = builder.compiled_dir(folder);
     }

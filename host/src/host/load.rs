@@ -28,6 +28,7 @@ use crate::{
         sqlite::{self, Databases, Grants},
         variables::{self, Resolver, Sources},
     },
+    compiler::Compiler,
     component::{Compiled, Interfaces},
     database::{self, Database, Location},
     engine,
@@ -38,6 +39,7 @@ use crate::{
     release::{Release, Routing},
     scheduler::system_clock,
     service::Service,
+    signing::Policy,
     state::{State, StateFactory},
     telemetry::Metrics,
     version::Version,
@@ -133,27 +135,36 @@ pub(super) struct Loader {
     answers: Answers,
     engine: Engine,
     cache: CompiledCache,
+    signatures: Arc<Policy>,
     files: Arc<VersionFiles>,
     linker: Linker<State>,
+}
+
+/// How bytes become components that may run.
+pub(super) struct Sourcing {
+    pub compiled_dir: PathBuf,
+    pub compiler: Compiler,
+    pub signatures: Arc<Policy>,
 }
 
 impl Loader {
     pub(super) fn new(
         application: Application,
         data_dir: PathBuf,
-        compiled_dir: &Path,
+        sourcing: Sourcing,
         answers: Answers,
         shared: Arc<Shared>,
     ) -> Result<Self, StartError> {
         let engine = engine::shared().map_err(|error| StartError::one(format!("{error:#}")))?;
-        let cache = CompiledCache::open(compiled_dir)
+        let Sourcing { compiled_dir, compiler, signatures } = sourcing;
+        let cache = CompiledCache::open(&compiled_dir, compiler)
             .map_err(|error| StartError::one(format!("cannot use the folder {}: {error}", compiled_dir.display())))?;
         let versions_dir = data_dir.join("versions");
         let files = VersionFiles::open(versions_dir.clone())
             .map_err(|error| StartError::one(format!("cannot use the folder {}: {error}", versions_dir.display())))?;
         let linker = host_linker(engine).map_err(|error| StartError::one(format!("{error:#}")))?;
         let (engine, files) = (engine.clone(), Arc::new(files));
-        Ok(Self { application, shared, data_dir, answers, engine, cache, files, linker })
+        Ok(Self { application, shared, data_dir, answers, engine, cache, signatures, files, linker })
     }
 
     /// All services of the application, with their versions ready to be prepared, and
@@ -197,8 +208,9 @@ impl Loader {
 
     /// Looks at bytes that are to become a version, and gives their hash.
     pub(super) async fn admit(&self, bytes: Bytes) -> Result<String, String> {
+        let signatures = Arc::clone(&self.signatures);
         blocking(move || {
-            admissible(&bytes)?;
+            admissible(&bytes, &signatures)?;
             Ok(content_hash(&bytes))
         })
         .await
@@ -211,12 +223,12 @@ impl Loader {
     }
 
     /// Compiles a component, or takes what was compiled before, off the threads that
-    /// serve requests.
+    /// serve requests. All bytes that are to run come through here.
     pub(super) async fn compile(&self, bytes: Bytes) -> Result<Compiled, String> {
-        let (engine, cache) = (self.engine.clone(), self.cache.clone());
+        let (engine, cache, signatures) = (self.engine.clone(), self.cache.clone(), Arc::clone(&self.signatures));
         blocking(move || {
-            admissible(&bytes)?;
-            Compiled::new(&engine, &cache, &bytes).map_err(|error| format!("it is no valid component: {error:#}"))
+            admissible(&bytes, &signatures)?;
+            Compiled::new(&engine, &cache, &bytes).map_err(|error| format!("{error:#}"))
         })
         .await
     }
@@ -332,6 +344,7 @@ impl Loader {
             engine: self.engine.clone(),
             component: Arc::clone(&id),
             limits: component.limits.clone(),
+            metrics: Arc::clone(&metrics),
             environment,
             files,
             allowed_hosts: Arc::clone(&allowed),
@@ -429,7 +442,7 @@ async fn blocking<R: Send + 'static>(work: impl FnOnce() -> Result<R, String> + 
 }
 
 /// What can be said against bytes before they are compiled.
-fn admissible(bytes: &[u8]) -> Result<(), String> {
+fn admissible(bytes: &[u8], signatures: &Policy) -> Result<(), String> {
     /// How a core module begins; a component has another version and layer.
     const MODULE: &[u8] = b"\0asm\x01\0\0\0";
     if bytes.len() > COMPONENT_BYTES_MAX {
@@ -441,7 +454,7 @@ fn admissible(bytes: &[u8]) -> Result<(), String> {
     if !bytes.starts_with(b"\0asm") {
         return Err("it is not WebAssembly".to_owned());
     }
-    Ok(())
+    signatures.check(bytes).map_err(|refusal| refusal.to_string())
 }
 
 fn all<P: ToString>(problems: Vec<P>) -> StartError {

@@ -20,7 +20,7 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
 }
 
 /// `30s` as a duration.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     scaled(text, &TIMES_MS).map(Duration::from_millis)
 }
 

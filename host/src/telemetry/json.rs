@@ -25,29 +25,53 @@ use tracing_subscriber::{
 /// Name of a field whose text is a JSON object, to be shown as one.
 pub(super) const JSON_FIELD: &str = "fields";
 
-pub(super) struct JsonLayer<W> {
-    writer: W,
+/// Where lines go.
+pub(super) trait Sink: 'static {
+    fn line(&self, line: Map<String, Value>);
 }
 
-impl<W> JsonLayer<W> {
+pub(super) struct JsonLayer<K> {
+    sink: K,
+}
+
+impl<K> JsonLayer<K> {
+    pub(super) fn into_sink(sink: K) -> Self {
+        Self { sink }
+    }
+}
+
+impl<W> JsonLayer<Lines<W>> {
     pub(super) fn new(writer: W) -> Self {
-        Self { writer }
+        Self::into_sink(Lines(writer))
+    }
+}
+
+/// Writes lines as they come.
+pub(super) struct Lines<W>(W);
+
+impl<W: for<'a> MakeWriter<'a> + 'static> Sink for Lines<W> {
+    fn line(&self, line: Map<String, Value>) {
+        let mut bytes = Value::Object(line).to_string().into_bytes();
+        bytes.push(b'\n');
+        // There is nowhere to report that the log cannot be written.
+        drop(self.0.make_writer().write_all(&bytes));
     }
 }
 
 /// The fields of a span, kept with it.
 struct SpanFields(Map<String, Value>);
 
-impl<S, W> Layer<S> for JsonLayer<W>
+impl<S, K> Layer<S> for JsonLayer<K>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
-    W: for<'a> MakeWriter<'a> + 'static,
+    K: Sink,
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let mut fields = Fields::default();
         attributes.record(&mut fields);
         if let Some(span) = context.span(id) {
-            span.extensions_mut().insert(SpanFields(fields.0));
+            // There may be another layer of this kind, which finds the same.
+            span.extensions_mut().replace(SpanFields(fields.0));
         }
     }
 
@@ -76,10 +100,7 @@ where
         let mut fields = Fields::default();
         event.record(&mut fields);
         line.extend(fields.0);
-        let mut bytes = Value::Object(line).to_string().into_bytes();
-        bytes.push(b'\n');
-        // There is nowhere to report that the log cannot be written.
-        drop(self.writer.make_writer().write_all(&bytes));
+        self.sink.line(line);
     }
 }
 

@@ -11,6 +11,7 @@
 //! | `cairn_http_requests_in_flight` | component |
 //! | `cairn_admission_rejections_total` | component, reason |
 //! | `cairn_instances` | component |
+//! | `cairn_memory_bytes` | component |
 //! | `cairn_instances_created_total` | component |
 //! | `cairn_instances_dropped_total` | component, reason |
 //! | `cairn_calls_total` | caller, callee, function, outcome |
@@ -239,6 +240,7 @@ struct Families {
     in_flight: Gauges,
     rejections: Counters,
     instances: Gauges,
+    memory: Gauges,
     instances_created: Counters,
     instances_dropped: Counters,
     calls: Counters,
@@ -328,6 +330,7 @@ impl Families {
             in_flight: gauges(r, "http_requests_in_flight", "HTTP requests not answered yet"),
             rejections: counters(r, "admission_rejections", "Requests and calls turned away"),
             instances: gauges(r, "instances", "Instances in memory"),
+            memory: memory(r),
             instances_created: counters(r, "instances_created", "Instances made"),
             instances_dropped: counters(r, "instances_dropped", "Instances ended, by reason"),
             calls: counters(r, "calls", "Calls between components, by outcome"),
@@ -347,6 +350,7 @@ impl Families {
             in_flight: self.in_flight.get_or_create_owned(&labels),
             rejections: PerLabel::new(&self.rejections, &labels, "reason"),
             instances: self.instances.get_or_create_owned(&labels),
+            memory: self.memory.get_or_create_owned(&labels),
             instances_created: self.instances_created.get_or_create_owned(&labels),
             instances_dropped: PerLabel::new(&self.instances_dropped, &labels, "reason"),
             traps: self.traps.get_or_create_owned(&labels),
@@ -368,6 +372,12 @@ fn gauges(registry: &mut Registry, name: &str, help: &str) -> Gauges {
     family
 }
 
+fn memory(registry: &mut Registry) -> Gauges {
+    let family = Gauges::default();
+    registry.register_with_unit("memory", "Linear memory of all instances", Unit::Bytes, family.clone());
+    family
+}
+
 fn durations(registry: &mut Registry, name: &str, help: &str) -> Histograms {
     let family = Histograms::new_with_constructor(DurationBuckets);
     registry.register_with_unit(name, help, Unit::Seconds, family.clone());
@@ -382,6 +392,7 @@ pub struct ComponentMetrics {
     in_flight: Gauge,
     rejections: PerLabel<Rejection>,
     instances: Gauge,
+    memory: Gauge,
     instances_created: Counter,
     instances_dropped: PerLabel<Dropped>,
     traps: Counter,
@@ -414,6 +425,22 @@ impl ComponentMetrics {
         self.instances_dropped.inc(reason);
     }
 
+    /// An instance has more linear memory.
+    pub fn memory_grown(&self, bytes: usize) {
+        self.memory.inc_by(signed(bytes));
+    }
+
+    /// An instance has less linear memory, or is gone.
+    pub fn memory_freed(&self, bytes: usize) {
+        self.memory.dec_by(signed(bytes));
+    }
+
+    /// Linear memory of all instances, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> i64 {
+        self.memory.get()
+    }
+
     /// A request or call ended in a trap.
     pub fn trapped(&self) {
         self.traps.inc();
@@ -428,6 +455,11 @@ impl ComponentMetrics {
     pub fn outbound(&self, outcome: Outbound) {
         self.outbound.inc(outcome);
     }
+}
+
+/// No memory has more bytes than this can say.
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// A request that is being served. Dropped unfinished, it counts as cancelled.
@@ -521,8 +553,10 @@ impl Collector for Process {
     }
 }
 
-/// Known where there is a `/proc`; elsewhere the metric is absent.
-fn resident_bytes() -> Option<i64> {
+/// Physical memory the process takes, in bytes. Known where there is a `/proc`;
+/// elsewhere the metric is absent.
+#[must_use]
+pub fn resident_bytes() -> Option<i64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: i64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

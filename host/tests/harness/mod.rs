@@ -15,6 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use host::{
+    compiler::{Compiler, Limits},
     host::{
         Builder, Host, Running, StartError,
         swap::{Canary, Replacement, SwapError, Swapped},
@@ -23,7 +24,10 @@ use host::{
 };
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioIo},
+};
 
 /// A folder that is removed after the test.
 pub struct TestDir(PathBuf);
@@ -140,12 +144,22 @@ pub fn manifest(components: &[(&str, &Path, &str, &str)]) -> String {
     text
 }
 
+/// What compiles for a host of its own: the binary, in processes of its own.
+pub fn compiler() -> Compiler {
+    Compiler::process(env!("CARGO_BIN_EXE_cairn"), Limits::default())
+}
+
 /// A host for a manifest, with its data in a folder of its own.
 pub fn host(dir: &TestDir, manifest: &str) -> Builder {
+    host_with(dir, manifest, compiler())
+}
+
+/// The same, compiling in another way.
+pub fn host_with(dir: &TestDir, manifest: &str, compiler: Compiler) -> Builder {
     let application = manifest::parse(manifest, dir.path()).unwrap_or_else(|problems| panic!("{problems}\n{manifest}"));
     // Compiled guests are shared by all tests, which are many times faster for it.
     let compiled = guest("callee").with_file_name("compiled");
-    Host::builder(application).data_dir(dir.path()).compiled_dir(compiled)
+    Host::builder(application, compiler).data_dir(dir.path()).compiled_dir(compiled)
 }
 
 pub async fn start(dir: &TestDir, manifest: &str) -> Running {
@@ -175,11 +189,24 @@ pub async fn post(address: SocketAddr, target: &str, body: impl Into<Bytes>) -> 
     send(address, Request::builder().method(Method::POST).uri(target), body.into()).await
 }
 
+/// Sends a request to the operator's socket.
+pub async fn send_by(socket: &Path, request: http::request::Builder, body: impl Into<Bytes>) -> Answer {
+    let stream = tokio::net::UnixStream::connect(socket).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = request.header("host", "operator").body(Full::new(body.into())).unwrap();
+    read(sender.send_request(request).await.unwrap()).await
+}
+
 pub async fn send(address: SocketAddr, request: http::request::Builder, body: Bytes) -> Answer {
     let mut request = request.body(Full::new(body)).unwrap();
     *request.uri_mut() = format!("http://{address}{}", request.uri()).parse().unwrap();
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let (parts, body) = client.request(request).await.unwrap().into_parts();
+    read(client.request(request).await.unwrap()).await
+}
+
+async fn read(response: http::Response<hyper::body::Incoming>) -> Answer {
+    let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     Answer { status: parts.status, headers: parts.headers, body: String::from_utf8_lossy(&body).into_owned() }
 }

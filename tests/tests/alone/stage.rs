@@ -16,6 +16,7 @@ use cairn_shared::{
 };
 use host::{
     capability::variables::Sources,
+    compiler::Compiler,
     host::{Builder, Host, Running, StartError},
     manifest::{self, Application, Route, Target, Trigger},
     platform::Request,
@@ -98,7 +99,7 @@ impl Stage {
     pub fn of_application(component: &str, application: Application, variables: &[(&str, &str)]) -> Self {
         let dir = TempDir::new().unwrap();
         let values = VARIABLES.iter().chain(variables).copied();
-        let builder = Host::builder(application)
+        let builder = Host::builder(application, Compiler::in_process())
             .data_dir(dir.path())
             .compiled_dir(std::env::temp_dir().join("cairn-test-compiled"))
             .variables(Sources::none().with_values(values));
