@@ -399,12 +399,12 @@ impl Loader {
 
     fn version(&self, id: &str, compiled: &Compiled, plan: &Plan, links: Providers) -> Result<Version, String> {
         let (shared, mut linker) = (&self.shared, self.linker.clone());
-        if shared.database.is_some() && knows_files_only(&compiled.imports) {
+        let settings = self.application.component(id).ok_or("the manifest has no such component")?;
+        if shared.database.is_some() && knows_files_only(settings, &compiled.imports) {
             return Err("it keeps its data in SQLite alone, and the application lives on Postgres; \
                         build it with an import of spin:postgres, or start without a database URL"
                 .to_owned());
         }
-        let settings = self.application.component(id).ok_or("the manifest has no such component")?;
         let (imports, answers) = (&compiled.imports, &self.answers);
         let absent = absent::absent(settings, imports).map_err(|problems| problems.join("; "))?;
         absent::define(&mut linker, &self.engine, &compiled.component, &absent)
@@ -462,9 +462,10 @@ fn all<P: ToString>(problems: Vec<P>) -> StartError {
 }
 
 /// Whether a component would write to files of one host what the others could not see.
-fn knows_files_only(imports: &Interfaces) -> bool {
+fn knows_files_only(component: &Component, imports: &Interfaces) -> bool {
     let imports_of = |package: &str| imports.keys().any(|name| name.starts_with(package));
-    imports_of("spin:sqlite/") && !imports_of("spin:postgres/")
+    let files = imports_of("spin:sqlite/") || imports_of("fermyon:spin/sqlite");
+    files && !component.sqlite_databases.is_empty() && !imports_of("spin:postgres/")
 }
 
 /// What the host itself provides, to every component alike; grants decide what it does.
