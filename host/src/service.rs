@@ -484,9 +484,11 @@ fn count(version: &Version, began: Instant, outcome: Result<u16, &Failure>) {
     version.tally.add(ending, began.elapsed());
 }
 
+/// With the guest's frames and without the host's own: to look up their names takes so
+/// long that a guest which traps again and again would keep its neighbours waiting.
 fn log_failure(slot: &Slot, call: &Call, failure: &Failure) {
     let detail = match failure {
-        Failure::Trapped(error) => format!("{error:?}"),
+        Failure::Trapped(error) => format!("{error:#}"),
         other => other.to_string(),
     };
     tracing::error!(

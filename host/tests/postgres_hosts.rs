@@ -84,11 +84,13 @@ async fn key_value_stores_are_shared_by_all_hosts() {
 async fn a_component_that_knows_files_only_is_refused_by_name() {
     let Some(server) = server() else { return };
     let dir = TestDir::new();
-    let settings = "sqlite_databases = [\"default\"]\n";
-    let text = manifest(&[("caller", &guest("caller"), "/...", settings), ("callee", &guest("callee"), "", "")]);
+    let files = dir.path().join("files.wasm");
+    let text = "(component (import \"spin:sqlite/sqlite@3.1.0\" (instance (export \"f\" (func)))))";
+    std::fs::write(&files, wat::parse_str(text).unwrap()).unwrap();
+    let text = manifest(&[("files", &files, "/...", "sqlite_databases = [\"default\"]\n")]);
     let starting = harness::host(&dir, &text).database(Some(server.database().await)).start().await;
     let error = starting.err().expect("it is refused").to_string();
-    assert!(error.contains("\"caller\"") && error.contains("spin:postgres"), "{error}");
+    assert!(error.contains("\"files\"") && error.contains("spin:postgres"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
