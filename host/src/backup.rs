@@ -4,9 +4,11 @@
 //! were replaced since the start, and at its end [`CONTENTS`], which names each with its size and checksum: an archive without it was
 //! cut off. What the copies agree on is told in [`crate::capability::sqlite::freeze`].
 //! Stores in memory are not in it, and neither is what the manifest brings: its own
-//! components, files and settings.
+//! components, files and settings. Of an application on Postgres it is a file of
+//! another kind, see [`postgres`].
 
 mod archive;
+pub mod postgres;
 mod restore;
 mod serve;
 mod take;
@@ -39,8 +41,20 @@ pub enum BackupError {
     Database(#[from] crate::capability::sqlite::Error),
     #[error("the key-value stores could not be copied: {0}")]
     Stores(#[from] crate::capability::key_value::Error),
-    #[error("the application keeps its data on Postgres; copy that with the tools of Postgres, such as pg_dump")]
+    #[error("the application keeps its data on Postgres; copy that with `cairn backup <file> --database <url>`")]
     OnPostgres,
+    #[error(
+        "{0} is not installed; install the client tools of Postgres (on Debian: postgresql-client), \
+         or name their folder with {tools}",
+        tools = postgres::TOOLS_VARIABLE
+    )]
+    NoTool(&'static str),
+    #[error("{0}")]
+    Tool(String),
+    #[error(transparent)]
+    OfDatabase(#[from] crate::database::DatabaseError),
+    #[error("the database that was copied is not one that an application lives on")]
+    NotOfApplication,
     #[error("the archive is damaged: {0}; take another one")]
     Damaged(String),
     #[error("the archive has format {0}; this version of cairn reads format {FORMAT}")]

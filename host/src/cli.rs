@@ -36,8 +36,10 @@ Usage:
   cairn log-level <component> <off|error|warn|info|debug|trace|default>
   cairn db move …                 moves all data between SQLite and Postgres; see cairn db --help
   cairn backup <file>             copies all databases, as they are at one moment, to a file
-  cairn restore <file>            makes a data folder of such a file
+    --database <url>              of that Postgres database instead [CAIRN_DATABASE_URL]
+  cairn restore <file>            brings back what such a file has
     --data <folder>               new or empty [.cairn]
+    --database <url>              a new Postgres database, if the file is of one
   cairn keygen [--key <file>]     makes a key that signs components [cairn.key]
   cairn sign <file> --key <file>  signs a component
     --output <file>               into another file
@@ -176,6 +178,10 @@ mod tests {
             ("rollback", "name a component"),
             ("backup", "name the file of the backup"),
             ("restore a.tar --socket s", "there is no option --socket"),
+            (
+                "backup a --database postgres://h/d --socket s",
+                "a database is copied without asking a host; name only one of them",
+            ),
             ("rollback a b", "\"b\" is one word too many"),
             ("versions --json", "name a component"),
             ("logs --lines many", "--lines is a number, not \"many\""),

@@ -7,6 +7,7 @@
 
 mod claims;
 pub mod moving;
+pub(crate) mod restoring;
 mod setup;
 
 use std::{
@@ -17,7 +18,7 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions as _, PgPool, Row as _,
+    ConnectOptions as _, PgConnection, PgPool, Row as _,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -109,6 +110,14 @@ impl Location {
         }
         Ok(self)
     }
+
+    pub(crate) fn options(&self) -> Result<PgConnectOptions, DatabaseError> {
+        Ok(PgConnectOptions::from_str(&self.url)
+            .map_err(|error| DatabaseError::new(format!("the address is not postgres://user@host/database: {error}")))?
+            .application_name(if self.for_move { moving::APPLICATION_NAME } else { APPLICATION_NAME })
+            .options([("client_min_messages", "error")])
+            .disable_statement_logging())
+    }
 }
 
 /// The address may hold a password.
@@ -139,23 +148,11 @@ impl Database {
     /// # Errors
     /// What is wrong with the address, the server, or the role's rights.
     pub async fn open(location: &Location) -> Result<Arc<Self>, DatabaseError> {
-        let options = PgConnectOptions::from_str(&location.url)
-            .map_err(|error| DatabaseError::new(format!("the address is not postgres://user@host/database: {error}")))?
-            .application_name(if location.for_move { moving::APPLICATION_NAME } else { APPLICATION_NAME })
-            .options([("client_min_messages", "error")])
-            .disable_statement_logging();
+        let options = location.options()?;
         // Tried once by itself, since a pool does not tell why it cannot connect.
-        let place = format!("{}:{}", options.get_host(), options.get_port());
-        let connected = tokio::time::timeout(CONNECT_TIME_MAX, options.connect());
-        let connected = connected.await.map_err(|_elapsed| "it does not answer".to_owned());
-        match connected.and_then(|connected| connected.map_err(|error| error.to_string())) {
-            Ok(connection) => drop(connection),
-            Err(problem) => {
-                return Err(DatabaseError::new(format!(
-                    "cannot connect to {place}: {problem}; check the database URL and that the server runs"
-                )));
-            }
-        }
+        let mut connection = connect(&options).await?;
+        check(&mut connection).await?;
+        drop(connection);
         let host = PgPoolOptions::new()
             .max_connections(HOST_CONNECTIONS_MAX)
             .min_connections(1)
@@ -168,7 +165,6 @@ impl Database {
             host,
             failure: RwLock::default(),
         });
-        database.check().await?;
         setup::host_schema(&database.host).await?;
         tokio::spawn(watch(Arc::downgrade(&database)));
         Ok(database)
@@ -185,6 +181,7 @@ impl Database {
     ) -> Result<BTreeMap<String, Arc<Pool>>, DatabaseError> {
         if !self.for_move {
             moving::refuse_unfinished(&self.host).await?;
+            restoring::refuse_unfinished(&mut *self.host.acquire().await?).await?;
         }
         let logins = setup::labels(&self.host, labels.keys()).await?;
         let pools = logins.into_iter().map(|login| {
@@ -231,37 +228,6 @@ impl Database {
             ])
     }
 
-    /// Refuses a server, a database or a role that an application cannot live on.
-    async fn check(&self) -> Result<(), DatabaseError> {
-        let row = sqlx::query(
-            "SELECT current_setting('server_version_num')::int4 / 10000, current_setting('server_encoding'), \
-             current_user::text, rolsuper OR rolcreaterole, \
-             has_database_privilege(current_database(), 'CREATE'), current_database()::text \
-             FROM pg_roles WHERE rolname = current_user",
-        )
-        .fetch_one(&self.host)
-        .await?;
-        let (version, encoding): (i32, String) = (row.try_get(0)?, row.try_get(1)?);
-        let (role, may_create_roles, may_create): (String, bool, bool) =
-            (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
-        let database: String = row.try_get(5)?;
-        if u32::try_from(version).unwrap_or_default() < VERSION_MIN {
-            return Err(DatabaseError::new(format!("it is Postgres {version}; {VERSION_MIN} or later is needed")));
-        }
-        if encoding != "UTF8" {
-            return Err(DatabaseError::new(format!("its encoding is {encoding}; create one with ENCODING 'UTF8'")));
-        }
-        if !may_create_roles || !may_create {
-            return Err(DatabaseError::new(format!(
-                "{role:?} may not create roles and schemas; let an administrator run: \
-                 ALTER ROLE {0} CREATEROLE; GRANT CREATE ON DATABASE {1} TO {0}",
-                quoted(&role),
-                quoted(&database)
-            )));
-        }
-        Ok(())
-    }
-
     async fn look(&self) {
         let alive = tokio::time::timeout(HEALTH_TIME_MAX, sqlx::query("SELECT 1").execute(&self.host)).await;
         let failure = match alive {
@@ -277,6 +243,50 @@ impl Database {
             _ => {}
         }
     }
+}
+
+/// Connects as the administrator.
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection, DatabaseError> {
+    let connected = tokio::time::timeout(CONNECT_TIME_MAX, options.connect()).await;
+    let connected = connected.map_err(|_elapsed| "it does not answer".to_owned());
+    connected.and_then(|connected| connected.map_err(|error| error.to_string())).map_err(|problem| {
+        DatabaseError::new(format!(
+            "cannot connect to {}:{}: {problem}; check the database URL and that the server runs",
+            options.get_host(),
+            options.get_port()
+        ))
+    })
+}
+
+/// Refuses a server, a database or a role that an application cannot live on.
+async fn check(connection: &mut PgConnection) -> Result<(), DatabaseError> {
+    let row = sqlx::query(
+        "SELECT current_setting('server_version_num')::int4 / 10000, current_setting('server_encoding'), \
+         current_user::text, rolsuper OR rolcreaterole, \
+         has_database_privilege(current_database(), 'CREATE'), current_database()::text \
+         FROM pg_roles WHERE rolname = current_user",
+    )
+    .fetch_one(connection)
+    .await?;
+    let (version, encoding): (i32, String) = (row.try_get(0)?, row.try_get(1)?);
+    let (role, may_create_roles, may_create): (String, bool, bool) =
+        (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
+    let database: String = row.try_get(5)?;
+    if u32::try_from(version).unwrap_or_default() < VERSION_MIN {
+        return Err(DatabaseError::new(format!("it is Postgres {version}; {VERSION_MIN} or later is needed")));
+    }
+    if encoding != "UTF8" {
+        return Err(DatabaseError::new(format!("its encoding is {encoding}; create one with ENCODING 'UTF8'")));
+    }
+    if !may_create_roles || !may_create {
+        return Err(DatabaseError::new(format!(
+            "{role:?} may not create roles and schemas; let an administrator run: \
+             ALTER ROLE {0} CREATEROLE; GRANT CREATE ON DATABASE {1} TO {0}",
+            quoted(&role),
+            quoted(&database)
+        )));
+    }
+    Ok(())
 }
 
 /// The database labels of an application, with the longest time that a component of

@@ -16,19 +16,22 @@ use super::{
     up::SOCKET,
 };
 use crate::{
-    backup::{self, Contents, Source},
+    backup::{self, Contents, Source, postgres},
     data_folder::DataFolder,
+    database::{Location, URL_VARIABLE},
 };
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Command {
-    Take { file: PathBuf, data: PathBuf, place: Place, token_file: Option<PathBuf> },
-    Restore { file: PathBuf, data: PathBuf },
+    Take { file: PathBuf, data: PathBuf, place: Option<Place>, token_file: Option<PathBuf> },
+    TakeDatabase { file: PathBuf, url: String },
+    Restore { file: PathBuf, data: PathBuf, database: Option<String> },
 }
 
 pub(super) fn parse(command: &str, mut arguments: Arguments) -> Result<Command, String> {
     let takes = command == "backup";
     let (mut file, mut data, mut place, mut token_file) = (None, PathBuf::from(".cairn"), None, None);
+    let mut database = None;
     while let Some(argument) = arguments.next() {
         let given = match argument {
             Argument::Word(word) if file.is_none() => {
@@ -40,6 +43,7 @@ pub(super) fn parse(command: &str, mut arguments: Arguments) -> Result<Command, 
         };
         match given.name.as_str() {
             "--data" => data = arguments.value(given)?.into(),
+            "--database" => database = Some(arguments.value(given)?),
             "--socket" if takes => place = Some(Place::Socket(arguments.value(given)?.into())),
             "--operator" if takes => place = Some(Place::Address(arguments.value(given)?)),
             "--operator-token-file" if takes => token_file = Some(arguments.value(given)?.into()),
@@ -47,20 +51,26 @@ pub(super) fn parse(command: &str, mut arguments: Arguments) -> Result<Command, 
         }
     }
     let file = file.ok_or("name the file of the backup")?;
-    if !takes {
-        return Ok(Command::Restore { file, data });
+    match (takes, database, place) {
+        (false, database, _) => Ok(Command::Restore { file, data, database }),
+        (true, Some(_), Some(_)) => Err("a database is copied without asking a host; name only one of them".to_owned()),
+        (true, Some(url), None) => Ok(Command::TakeDatabase { file, url }),
+        (true, None, place) => Ok(Command::Take { file, data, place, token_file }),
     }
-    let place = place.unwrap_or_else(|| Place::Socket(data.join(SOCKET)));
-    Ok(Command::Take { file, data, place, token_file })
 }
 
 pub(super) fn run(command: &Command) -> ExitCode {
     let outcome = match command {
-        Command::Take { file, data, place, token_file } => take(file, data, place, token_file.as_deref())
-            .map(|contents| format!("{} is a backup {}", file.display(), described(&contents))),
-        Command::Restore { file, data } => backup::restore(file, data)
-            .map(|contents| format!("{} has the data of a backup {}", data.display(), described(&contents)))
-            .map_err(|error| error.to_string()),
+        Command::Take { file, data, place, token_file } => match (place, location_of_environment()) {
+            (None, Err(problem)) => Err(problem),
+            (None, Ok(Some(location))) => take_database(file, &location),
+            (place, _) => {
+                let place = place.clone().unwrap_or_else(|| Place::Socket(data.join(SOCKET)));
+                take(file, data, &place, token_file.as_deref())
+            }
+        },
+        Command::TakeDatabase { file, url } => take_database(file, &Location::new(url)),
+        Command::Restore { file, data, database } => restore(file, data, database.as_deref()),
     };
     match outcome {
         Ok(said) => {
@@ -76,8 +86,46 @@ fn described(contents: &Contents) -> String {
     format!("{of}as it was at {}: {} files, {} bytes", contents.taken_at, contents.files.len(), contents.bytes())
 }
 
+fn location_of_environment() -> Result<Option<Location>, String> {
+    Location::from_environment().map_err(|error| error.to_string())
+}
+
+fn take(file: &Path, data: &Path, place: &Place, token_file: Option<&Path>) -> Result<String, String> {
+    let contents = whole(file, |part, out| {
+        write(out, data, place, token_file)?;
+        backup::verify(part).map_err(|error| error.to_string())
+    })?;
+    Ok(format!("{} is a backup {}", file.display(), described(&contents)))
+}
+
+fn take_database(file: &Path, location: &Location) -> Result<String, String> {
+    let bytes = whole(file, |part, _out| postgres::take(part, location).map_err(|error| error.to_string()))?;
+    Ok(format!("{} is a backup of the database as it was at one moment: {bytes} bytes", file.display()))
+}
+
+/// The file itself says what it is of.
+fn restore(file: &Path, data: &Path, database: Option<&str>) -> Result<String, String> {
+    if !postgres::is_dump(file).map_err(|error| error.to_string())? {
+        if database.is_some() {
+            return Err(format!("{} is of a data folder; restore it with --data", file.display()));
+        }
+        let contents = backup::restore(file, data).map_err(|error| error.to_string())?;
+        return Ok(format!("{} has the data of a backup {}", data.display(), described(&contents)));
+    }
+    let location = match database {
+        Some(url) => Some(Location::new(url)),
+        None => location_of_environment()?,
+    };
+    let location = location.ok_or_else(|| {
+        format!("{} is of Postgres; give a database with --database or {URL_VARIABLE}", file.display())
+    })?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+    let labels = runtime.block_on(postgres::restore(file, &location)).map_err(|error| error.to_string())?;
+    Ok(format!("the database has the data of {}, with roles of its own for {labels} database labels", file.display()))
+}
+
 /// Writes beside the file first: it appears whole and verified, or not at all.
-fn take(file: &Path, data: &Path, place: &Place, token_file: Option<&Path>) -> Result<Contents, String> {
+fn whole<T>(file: &Path, make: impl FnOnce(&Path, File) -> Result<T, String>) -> Result<T, String> {
     let shown = file.display();
     if file.exists() {
         return Err(format!("{shown} exists already; name another file"));
@@ -91,16 +139,15 @@ fn take(file: &Path, data: &Path, place: &Place, token_file: Option<&Path>) -> R
         fs::remove_file(&part).map_err(unusable)?;
     }
     let out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(unusable)?;
-    let taken = write(out, data, place, token_file).and_then(|()| {
-        let contents = backup::verify(&part).map_err(|error| error.to_string())?;
+    let made = make(&part, out).and_then(|made| {
         fs::rename(&part, file).map_err(|error| format!("{shown} cannot be written: {error}"))?;
-        Ok(contents)
+        Ok(made)
     });
-    if taken.is_err() {
+    if made.is_err() {
         // It says itself that it is not whole, and the next attempt removes it as well.
         let _ = fs::remove_file(&part);
     }
-    taken
+    made
 }
 
 fn write(out: File, data: &Path, place: &Place, token_file: Option<&Path>) -> Result<(), String> {
