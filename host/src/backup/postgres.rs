@@ -146,15 +146,16 @@ fn environment(options: &PgConnectOptions) -> Vec<(&'static str, OsString)> {
         address.set_query(Some(&query));
     }
     for (name, value) in address.query_pairs() {
-        let variable = match &*name {
-            "password" => "PGPASSWORD",
-            "sslmode" => "PGSSLMODE",
-            "sslrootcert" => "PGSSLROOTCERT",
-            "sslcert" => "PGSSLCERT",
-            "sslkey" => "PGSSLKEY",
+        // So sqlx marks the name of a file.
+        let file = value.strip_prefix("file: ").unwrap_or(&value);
+        environment.push(match &*name {
+            "password" => ("PGPASSWORD", (&*value).into()),
+            "sslmode" => ("PGSSLMODE", (&*value).into()),
+            "sslrootcert" => ("PGSSLROOTCERT", file.into()),
+            "sslcert" => ("PGSSLCERT", file.into()),
+            "sslkey" => ("PGSSLKEY", file.into()),
             _ => continue,
-        };
-        environment.push((variable, value.into_owned().into()));
+        });
     }
     environment
 }
