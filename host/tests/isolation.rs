@@ -108,10 +108,8 @@ async fn neighbours_p99_ms(address: std::net::SocketAddr) -> f64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn neighbours_keep_their_latency_beside_guests_that_misbehave() {
-    const LATENCY_MS_MAX: f64 = 500.0;
-    // Growing and dropping memories without a pause costs neighbours most: about a second
-    // where this was written, in a build that is not optimised.
-    const LATENCY_BESIDE_GROWTH_MS_MAX: f64 = 5_000.0;
+    // Some times what was seen on two busy cores, in a build that is not optimised.
+    const LATENCY_MS_MAX: f64 = 1_000.0;
     let dir = TestDir::new();
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let outside = format!("http://127.0.0.1:{}", silent.local_addr().unwrap().port());
@@ -149,6 +147,8 @@ async fn neighbours_keep_their_latency_beside_guests_that_misbehave() {
                             body: vec![],
                         };
                         drop(running.request(component, request).await);
+                        // As a request from outside would: a loop that is always ready has a thread to itself.
+                        tokio::task::yield_now().await;
                     }
                 })
             })
@@ -156,8 +156,7 @@ async fn neighbours_keep_their_latency_beside_guests_that_misbehave() {
         let p99 = neighbours_p99_ms(running.http_addr()).await;
         misbehaving.iter().for_each(tokio::task::JoinHandle::abort);
         println!("beside {component}{how}: p99 {p99:.2} ms");
-        let latency_ms_max = if how == "/grow" { LATENCY_BESIDE_GROWTH_MS_MAX } else { LATENCY_MS_MAX };
-        assert!(p99 < latency_ms_max, "beside {component}{how} the neighbour took {p99:.1} ms");
+        assert!(p99 < LATENCY_MS_MAX, "beside {component}{how} the neighbour took {p99:.1} ms");
     }
 }
 
