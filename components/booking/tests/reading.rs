@@ -285,10 +285,10 @@ async fn an_invoice_is_a_proforma_until_money_came_and_then_has_one_number() {
     let row = world.app.db.query_one("SELECT number FROM invoices", params![]).await.unwrap();
     let number: String = row.get("number").unwrap();
     assert_eq!(number, "PP-INV-26-000001");
+    world.captured_paise(id, "pay_2", Kind::Balance, Paise(593_240)).await;
     if let Some(path) = std::env::var_os("CAIRN_INVOICE_PDF") {
         std::fs::write(path, invoice(&meera).await.body).unwrap();
     }
-    world.captured_paise(id, "pay_2", Kind::Balance, Paise(593_240)).await;
     assert_eq!(world.count("SELECT COUNT(*) AS n FROM invoices WHERE number = 'FP-INV-26-000001'").await, 1);
 }
 

@@ -9,9 +9,7 @@ use serde::Deserialize;
 
 use super::{App, BookingError, OfflineError, SeatsError, mails::MailIntent};
 use crate::{
-    domain::{
-        Booking, CaptureOutcome, Kind, Payment, PaymentError, PaymentMode, Refund, RefundStatus, Status, apply_capture,
-    },
+    domain::{Booking, CaptureOutcome, Kind, Payment, PaymentError, Refund, RefundStatus, Status, apply_capture},
     store::{self, Lease},
 };
 
@@ -207,14 +205,6 @@ impl App {
                 store::payment_insert(tx, booking.id, payment).await?;
                 if booking.status.is_paid() {
                     store::failed_booking_hide(tx, booking.id, now).await?;
-                    store::invoice_issue(
-                        tx,
-                        booking.id,
-                        super::invoices::prefix(&booking),
-                        self.env.zone.financial_year(now),
-                        now,
-                    )
-                    .await?;
                     self.queue(
                         tx,
                         &booking,
@@ -375,9 +365,4 @@ impl App {
 /// How money came, in the words that people read.
 fn method_text(method: String) -> String {
     if method == "offline" { "Manual/Offline".into() } else { method }
-}
-
-/// Whether two instalments were agreed and the second one is not paid.
-pub(super) fn is_first_instalment(booking: &Booking) -> bool {
-    booking.mode == PaymentMode::Partial && booking.paid < booking.due_total()
 }

@@ -138,10 +138,11 @@ impl App {
         self.db
             .transaction(async |tx| {
                 let mut booking = decision.booking.clone();
-                self.save(tx, &mut booking, Some(lease)).await?;
+                let occasion = command.id.to_string();
+                self.save_for(tx, &mut booking, Some(lease), Some(&occasion)).await?;
                 store::command_commit(tx, command.id, booking.status).await?;
                 for mail in &decision.mails {
-                    self.queue(tx, &booking, mail, &command.id.to_string()).await?;
+                    self.queue(tx, &booking, mail, &occasion).await?;
                 }
                 Ok::<_, BookingError>(booking)
             })

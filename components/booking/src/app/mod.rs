@@ -13,9 +13,9 @@ mod cancel;
 mod capture;
 mod commands;
 mod create;
+mod documents;
 mod expire;
 mod failed;
-mod invoices;
 mod jobs;
 mod letters;
 mod mails;
@@ -43,8 +43,8 @@ use serde::Serialize;
 pub use crate::domain::RequestKind;
 pub use cancel::{CancelRequest, MANAGE_BOOKINGS, RefundPreview};
 pub use commands::Actor;
+pub use documents::Seller;
 pub use failed::FailedListing;
-pub use invoices::Seller;
 pub use jobs::Job;
 pub use letters::Letter;
 pub use mails::{Attachment, Mail, MailError, Message, News, Person, RefundNews, Trip};
@@ -87,21 +87,46 @@ pub struct App {
     pub seller: Seller,
 }
 
-const VARIABLES: &[&str] =
-    &["seller_legal_name", "seller_gstin", "seller_address", "seller_phone", "seller_email", "site_name"];
+const VARIABLES: &[&str] = &[
+    "seller_legal_name",
+    "seller_gstin",
+    "seller_address",
+    "seller_phone",
+    "seller_email",
+    "seller_tagline",
+    "seller_sac",
+    "site_name",
+    "frontend_url",
+    "api_url",
+];
+
+/// Services accounting code of tours, where none is configured.
+const SAC: &str = "9985";
 
 impl App {
     /// # Errors
     /// One message that names everything that is wrong with the configuration.
-    pub fn new(config: Config, db: Db, env: Env, peers: Box<dyn Peers>) -> Result<Self, String> {
+    pub fn new(mut config: Config, db: Db, env: Env, peers: Box<dyn Peers>) -> Result<Self, String> {
         let site_name = config.optional("site_name").unwrap_or_else(|| "Cairn".into());
+        let gstin = config.optional("seller_gstin").and_then(|text| match text.parse() {
+            Ok(gstin) => Some(gstin),
+            Err(problem) => {
+                let problem: crate::domain::InvalidGstin = problem;
+                config.problem(format!("variable `seller_gstin`: {problem}"));
+                None
+            }
+        });
+        let api_url = config.optional("api_url").or_else(|| config.optional("frontend_url")).unwrap_or_default();
         let seller = Seller {
             legal_name: config.optional("seller_legal_name").unwrap_or_else(|| site_name.clone()),
             trade_name: site_name,
-            gstin: config.optional("seller_gstin"),
+            tagline: config.optional("seller_tagline"),
+            gstin,
             address: config.optional("seller_address"),
             phone: config.optional("seller_phone"),
             email: config.optional("seller_email"),
+            sac: config.optional("seller_sac").unwrap_or_else(|| SAC.into()),
+            api_url: api_url.trim_end_matches('/').to_owned(),
         };
         config.finish()?;
         Ok(Self { db, env, peers, seller })
@@ -110,7 +135,8 @@ impl App {
 
 impl Component for App {
     const NAME: &'static str = "booking";
-    const MIGRATIONS: &'static [Migration] = cairn_shared::migrations!["0001_bookings", "0002_commands", "0003_desk"];
+    const MIGRATIONS: &'static [Migration] =
+        cairn_shared::migrations!["0001_bookings", "0002_commands", "0003_desk", "0004_documents"];
     const JOBS: &'static [&'static str] = &[events::RELAY_PATH, crate::http::EXPIRE_PATH, MAILS_PATH];
     const VARIABLES: &'static [&'static str] = VARIABLES;
 
@@ -236,10 +262,25 @@ impl App {
         events::emit(tx, &Event::new(&self.env, "booking.changed", booking.id, &data)?, &["admin"]).await
     }
 
-    /// Stores a changed booking and tells the others, in one transaction.
+    /// Stores a changed booking with the documents it calls for and tells the others, in
+    /// one transaction.
     async fn save(&self, tx: &Tx, booking: &mut Booking, lease: Option<&Lease>) -> Result<(), BookingError> {
+        self.save_for(tx, booking, lease, None).await
+    }
+
+    /// As [`App::save`]; the documents can be found by the occasion.
+    async fn save_for(
+        &self,
+        tx: &Tx,
+        booking: &mut Booking,
+        lease: Option<&Lease>,
+        occasion: Option<&str>,
+    ) -> Result<(), BookingError> {
         match store::booking_save(tx, booking, lease, self.now()).await? {
-            Saved::Yes => Ok(self.tell(tx, booking).await?),
+            Saved::Yes => {
+                self.document(tx, booking, occasion).await?;
+                Ok(self.tell(tx, booking).await?)
+            }
             Saved::Outdated => Err(BookingError::Busy),
         }
     }

@@ -4,8 +4,8 @@ use cairn_shared::{BasisPoints, Id, Paise, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Breakdown, DiscountType, Next, OfflineDue, Participant, Payment, RefundPolicy, RefundRequest, Status, Trigger, Who,
-    next,
+    Billing, Breakdown, DiscountType, Next, OfflineDue, Participant, Payment, RefundPolicy, RefundRequest, Status,
+    Trigger, Who, next,
 };
 
 /// The account a booking belongs to, as it was when the booking was made.
@@ -190,6 +190,9 @@ pub struct Booking {
     pub batch_end: Timestamp,
     pub add_ons: Vec<AddOnLine>,
     pub contact: Contact,
+    /// Whom documents name instead, and where that is.
+    #[serde(default)]
+    pub billing: Option<Billing>,
     pub emergency: Option<EmergencyContact>,
     pub price: Breakdown,
     pub promo: Option<PromoUse>,

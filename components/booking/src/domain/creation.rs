@@ -322,6 +322,7 @@ pub fn draft(
         batch_end: sale.batch.end,
         add_ons,
         contact: new.contact.clone(),
+        billing: None,
         emergency: None,
         price: draft.price,
         promo: draft.promo,
@@ -369,6 +370,7 @@ pub fn draft(
             version: earlier.version,
             // Details of another number of people would not fit any more.
             participants: if earlier.count() == fresh.count() { earlier.participants.clone() } else { Vec::new() },
+            billing: earlier.billing.clone(),
             emergency: earlier.emergency.clone(),
             additional_requests: earlier.additional_requests.clone(),
             special_requirements: earlier.special_requirements.clone(),

@@ -4,6 +4,8 @@ mod agreed;
 mod booking;
 mod cancellation;
 mod creation;
+mod documents;
+mod gst;
 mod office;
 mod offline;
 mod participant;
@@ -26,6 +28,10 @@ pub use creation::{
     CreateError, Displayed, Draft, NewBooking, Quote, Sale, chosen, draft, participants_max, priced, renewed, sellable,
     sellable_by_staff,
 };
+pub use documents::{
+    DocumentKind, Documented, DueDocument, Figures, document_due, document_to_credit, figures, series,
+};
+pub use gst::{Billing, Gstin, InvalidGstin, InvalidState, State, Supply, supply};
 pub use office::{OfficeMove, OfficeRefusal, office_move};
 pub use offline::{OfflineDue, OfflineMethod, PaidStatus, Proof};
 pub use participant::{

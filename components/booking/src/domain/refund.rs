@@ -405,4 +405,4 @@ fn shown(refunds: &[(RefundStatus, Paise, Option<Timestamp>)]) -> (RefundStatus,
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -34,6 +34,10 @@ pub enum Refusal {
     ParticipantRefunded,
     #[error("Not enough spots available in this batch")]
     SoldOut,
+    #[error("Document not found")]
+    NoSuchDocument,
+    #[error("The invoice has been issued and can no longer be changed")]
+    Invoiced,
     #[error("Paid bookings cannot be deleted")]
     Paid,
     #[error("Only confirmed bookings can be marked as trek completed")]
@@ -103,6 +107,6 @@ pub enum Refusal {
 impl Refusal {
     /// Whether what the request is about does not exist.
     pub fn is_about_something_missing(self) -> bool {
-        matches!(self, Self::NoSuchParticipant | Self::TrekNotFound | Self::NewBatchNotFound)
+        matches!(self, Self::NoSuchParticipant | Self::NoSuchDocument | Self::TrekNotFound | Self::NewBatchNotFound)
     }
 }

@@ -1,6 +1,7 @@
 //! HTTP of the booking service.
 
 mod body;
+mod documents;
 mod failed;
 mod jobs;
 mod lifecycle;
@@ -13,7 +14,7 @@ mod view;
 use std::rc::Rc;
 
 use cairn_shared::{
-    Error, Id, Result, Timestamp,
+    Error, Result, Timestamp,
     events::{self, EVENTS_PATH},
     http::{Body, Created, Header, Json, Path, Query, Response, Router},
     idempotency,
@@ -37,7 +38,7 @@ const PAGE_BOOKINGS: u32 = 10;
 pub const EXPIRE_PATH: &str = "/_jobs/expire";
 
 pub fn routes() -> Router<App> {
-    let router = lifecycle::routes(Router::default());
+    let router = documents::routes(lifecycle::routes(Router::default()));
     let router = update::routes(office::routes(manual::routes(failed::routes(jobs::routes(router)))));
     router
         .post("/api/bookings", create)
@@ -48,7 +49,6 @@ pub fn routes() -> Router<App> {
         .get("/api/bookings/{id}", detail)
         .put("/api/bookings/{id}/participants", put_participants)
         .put("/api/bookings/{id}/status", set_status)
-        .get("/api/bookings/{id}/invoice", invoice)
         .post(EVENTS_PATH, take_events)
         .post(EXPIRE_PATH, expire)
         .post(SETTLE_PATH, settle)
@@ -194,13 +194,6 @@ async fn set_status(
     let id = app.resolve(&id, true).await?;
     let booking = app.set_status(&caller, id, status).await?;
     Ok(Json(view::raw(&booking, true)))
-}
-
-async fn invoice(app: Rc<App>, caller: Caller, Path(id): Path<String>) -> Result<Response> {
-    let id: Id = app.resolve(&id, caller.is_admin()).await?;
-    let pdf = app.invoice(&caller, id).await?;
-    Ok(Response::text(200, "application/pdf", pdf)
-        .header("content-disposition", format!("attachment; filename=Invoice-{id}.pdf")))
 }
 
 async fn cleanup(app: Rc<App>, caller: Caller) -> Result<Json<Value>> {

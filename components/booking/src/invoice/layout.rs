@@ -1,5 +1,7 @@
 //! Where things stand on the page. Points from the top left corner of A4.
 
+use qrcode::{Color as Module, QrCode};
+
 use super::{
     content::{Content, Line, Pair},
     paint::Fonts,
@@ -67,14 +69,18 @@ struct Pen<'a> {
     y: f32,
 }
 
-/// The pages of an invoice.
+/// Side of the QR code.
+const QR: f32 = 78.0;
+
+/// The pages of a document.
 pub fn pages(content: &Content, fonts: &Fonts) -> Vec<Vec<Item>> {
     let mut pen = Pen { fonts, pages: vec![Vec::new()], y: 0.0 };
     pen.head(content);
     pen.parties(content);
     pen.table(&content.lines);
     pen.sums(content);
-    pen.terms(&content.terms);
+    pen.words(&content.words);
+    pen.terms(content);
     pen.footers(&content.footer);
     pen.pages
 }
@@ -119,7 +125,7 @@ impl Pen<'_> {
         let title = Style { size: 17.0, bold: false, color: INK };
         self.text_right(RIGHT, 58.0, title, &content.title.to_uppercase());
         let stamp = Style { size: 8.5, bold: true, color: WHITE };
-        let width = self.fonts.width(content.state, stamp) + 16.0;
+        let width = self.fonts.width(&content.state, stamp) + 16.0;
         self.put(Item::Block {
             x: RIGHT - width,
             y: 67.0,
@@ -127,8 +133,12 @@ impl Pen<'_> {
             height: 16.0,
             color: if content.state == "PAID" { BRAND } else { SOFT },
         });
-        self.text_right(RIGHT - 8.0, 78.2, stamp, content.state);
+        self.text_right(RIGHT - 8.0, 78.2, stamp, &content.state);
         self.y = 74.0;
+        if let Some(tagline) = &content.tagline {
+            self.text(LEFT, self.y, MIDDLE - LEFT - 20.0, Style { color: BRAND, ..SMALL }, tagline);
+            self.y += 14.0;
+        }
         for line in &content.seller {
             for part in self.fonts.wrapped(line, SMALL, 250.0) {
                 self.text(LEFT, self.y, 250.0, SMALL, &part);
@@ -145,8 +155,11 @@ impl Pen<'_> {
         self.text(LEFT, top, 200.0, LABEL, "BILL TO");
         let mut left = top + 16.0;
         for (at, line) in content.bill_to.iter().enumerate() {
-            self.text(LEFT, left, MIDDLE - LEFT - 20.0, if at == 0 { STRONG } else { BODY }, line);
-            left += 14.0;
+            let style = if at == 0 { STRONG } else { BODY };
+            for part in self.fonts.wrapped(line, style, MIDDLE - LEFT - 20.0) {
+                self.text(LEFT, left, MIDDLE - LEFT - 20.0, style, &part);
+                left += 14.0;
+            }
         }
         self.text(MIDDLE, top, 200.0, LABEL, "DETAILS");
         let mut right = top + 16.0;
@@ -233,16 +246,61 @@ impl Pen<'_> {
         self.y += 16.0;
     }
 
-    fn terms(&mut self, terms: &[String]) {
-        self.room(20.0 + 13.0 * terms.len() as f32);
-        self.rule(LEFT, self.y, RIGHT);
-        self.y += 20.0;
+    fn words(&mut self, words: &str) {
+        let parts = self.fonts.wrapped(words, BODY, RIGHT - LEFT - 20.0);
+        let height = 24.0 + 13.0 * parts.len() as f32;
+        self.room(height + 14.0);
+        self.put(Item::Block { x: LEFT, y: self.y, width: RIGHT - LEFT, height, color: TINT });
+        self.text(LEFT + 10.0, self.y + 14.0, 200.0, LABEL, "AMOUNT IN WORDS");
+        for (at, part) in parts.iter().enumerate() {
+            self.text(LEFT + 10.0, self.y + 28.0 + 13.0 * at as f32, RIGHT - LEFT - 20.0, STRONG, part);
+        }
+        self.y += height + 20.0;
+    }
+
+    fn terms(&mut self, content: &Content) {
+        let code = content.check_url.as_deref().and_then(|url| QrCode::new(url).ok());
+        let text_height = 20.0 + 13.0 * content.terms.len() as f32;
+        self.room(if code.is_some() { text_height.max(QR + 22.0) } else { text_height });
+        let top = self.y;
         self.text(LEFT, self.y, 200.0, LABEL, "TERMS");
         self.y += 15.0;
-        for term in terms {
-            self.text(LEFT, self.y, RIGHT - LEFT, SMALL, term);
-            self.y += 13.0;
+        let width = RIGHT - LEFT - if code.is_some() { QR + 60.0 } else { 0.0 };
+        for term in &content.terms {
+            for part in self.fonts.wrapped(term, SMALL, width) {
+                self.text(LEFT, self.y, width, SMALL, &part);
+                self.y += 13.0;
+            }
         }
+        if let Some(code) = code {
+            self.qr(&code, top - 8.0);
+        }
+    }
+
+    /// The code at the right edge, and below it what it is for.
+    fn qr(&mut self, code: &QrCode, top: f32) {
+        let (left, side) = (RIGHT - QR, code.width());
+        let module = QR / side as f32;
+        for (row, modules) in code.to_colors().chunks(side).enumerate() {
+            let mut at = 0;
+            // Modules side by side are one block, so that no hairline parts them.
+            for run in modules.chunk_by(PartialEq::eq) {
+                if run.first() == Some(&Module::Dark) {
+                    self.put(Item::Block {
+                        x: left + at as f32 * module,
+                        y: top + row as f32 * module,
+                        width: run.len() as f32 * module,
+                        height: module,
+                        color: INK,
+                    });
+                }
+                at += run.len();
+            }
+        }
+        let caption = Style { size: 7.0, ..SMALL };
+        let text = "Scan to verify";
+        let x = left + (QR - self.fonts.width(text, caption)) / 2.0;
+        self.put(Item::Text { x, y: top + QR + 11.0, style: caption, text: text.to_owned() });
     }
 
     fn footers(&mut self, footer: &str) {

@@ -1,18 +1,21 @@
-//! Invoices as PDF: what stands on them ([`content`]), where it stands ([`layout`]), and
-//! how that becomes a file ([`paint`]). Every figure is the booking's frozen one.
+//! Invoices, vouchers and notes as PDF: what stands on them ([`content`]), where it stands
+//! ([`layout`]), and how that becomes a file ([`paint`]). Every figure is the booking's
+//! frozen one.
 
 mod content;
 mod layout;
 mod paint;
+mod words;
 
-pub use content::Document;
+pub use content::{Content, Issue, Subject};
 
-/// The invoice as an A4 PDF.
+/// Documents one after the other as one A4 PDF. The same contents make the same bytes.
 ///
 /// # Errors
 /// The fonts or the document could not be written: a fault of this program.
-pub fn render(document: &Document<'_>) -> Result<Vec<u8>, String> {
+pub fn render(contents: &[Content]) -> Result<Vec<u8>, String> {
     let fonts = paint::Fonts::load()?;
-    let content = content::Content::of(document);
-    paint::pdf(&layout::pages(&content, &fonts), &content.title, &fonts)
+    let pages: Vec<_> = contents.iter().flat_map(|content| layout::pages(content, &fonts)).collect();
+    let title = contents.first().map_or("", |content| content.title.as_str());
+    paint::pdf(&pages, title, &fonts)
 }

@@ -2,8 +2,8 @@
 
 mod booking;
 mod command;
+mod document;
 mod failed;
-mod invoice;
 mod job;
 mod list;
 mod mail;
@@ -18,11 +18,13 @@ pub use command::{
     CommandKind, CommandRow, CommandState, command_commit, command_insert, command_list, command_list_open,
     commands_end,
 };
+pub use document::{
+    BareInvoice, Document, document_fetch_by_code, document_insert, document_list, invoice_list_bare, number_take,
+};
 pub use failed::{
     FailedBooking, FailedFilter, FailedStats, failed_booking_fetch, failed_booking_hide, failed_booking_insert,
     failed_booking_page, failed_booking_remove, failed_booking_stats,
 };
-pub use invoice::{Issued, invoice_fetch, invoice_issue};
 pub use job::{
     JobDay, booking_list_starting, job_begin, job_list, job_report, job_report_fetch, reminder_insert, reminder_is_sent,
 };

@@ -546,10 +546,12 @@ impl World {
         let config = Config::of(&[
             ("site_name", "Cairn Treks"),
             ("seller_legal_name", "Cairn Adventures Private Limited"),
-            ("seller_gstin", "29ABCDE1234F1Z5"),
+            ("seller_gstin", "29ABCDE1234F1ZW"),
             ("seller_address", "14 Residency Road, Ashok Nagar\nBengaluru 560025, Karnataka"),
             ("seller_phone", "+91 98000 00000"),
             ("seller_email", "accounts@example.org"),
+            ("seller_tagline", "Small groups, quiet trails"),
+            ("api_url", "https://api.example.org/"),
         ]);
         let app = App::new(config, db, env, Box::new(Fake(outside.clone()))).unwrap();
         component::prepare(&app).await.unwrap();

@@ -40,7 +40,8 @@ impl App {
         intent: &MailIntent,
     ) -> Result<Option<Mail>, BookingError> {
         let Some(booking) = store::booking_fetch(&self.db, booking_id).await? else { return Ok(None) };
-        let draft = self.draft_mail(&booking, intent).await?;
+        let occasion = key.rsplit('/').next().unwrap_or_default();
+        let draft = self.draft_mail(&booking, intent, occasion).await?;
         Ok(draft.map(|Draft { to: (name, email), message, attachments }| Mail {
             key: key.to_owned(),
             name,
@@ -50,7 +51,12 @@ impl App {
         }))
     }
 
-    async fn draft_mail(&self, booking: &Booking, intent: &MailIntent) -> Result<Option<Draft>, BookingError> {
+    async fn draft_mail(
+        &self,
+        booking: &Booking,
+        intent: &MailIntent,
+        occasion: &str,
+    ) -> Result<Option<Draft>, BookingError> {
         let booker = || (booking.contact.name.clone(), booking.contact.email.clone());
         let send = |to, message, attachments| Ok(Some(Draft { to, message, attachments }));
         let news = match intent {
@@ -101,20 +107,27 @@ impl App {
             }
             MailIntent::TripReminder => booking.status.holds_seats().then_some(News::TripReminder),
         };
+        let attachments = match intent {
+            MailIntent::Cancelled | MailIntent::ParticipantsCancelled { .. } | MailIntent::UnpaidCancelled { .. } => {
+                let corrections = self.corrections_of(booking.id, occasion).await?;
+                corrections.into_iter().map(|(number, content)| pdf(number, content)).collect()
+            }
+            _ => Vec::new(),
+        };
         match news {
-            Some(news) => send(booker(), Message::Notice(trip(booking), news), Vec::new()),
+            Some(news) => send(booker(), Message::Notice(trip(booking), news), attachments),
             None => Ok(None),
         }
     }
 
     async fn invoice_attachment(&self, booking: &Booking, name: &str) -> Result<Vec<Attachment>, BookingError> {
         let content = self.invoice_of(booking).await?;
-        Ok(vec![Attachment {
-            file_name: format!("{name}-{}.pdf", booking.id),
-            content_type: "application/pdf",
-            content,
-        }])
+        Ok(vec![pdf(format!("{name}-{}", booking.id), content)])
     }
+}
+
+fn pdf(name: String, content: Vec<u8>) -> Attachment {
+    Attachment { file_name: format!("{name}.pdf"), content_type: "application/pdf", content }
 }
 
 fn payment_received(booking: &Booking, payment: Payment) -> Message {

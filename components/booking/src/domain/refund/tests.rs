@@ -16,7 +16,7 @@ fn id(name: &str) -> Id {
 }
 
 /// A booking of so many people, of which so much is paid.
-fn booking(count: u32, total: i64, paid: i64) -> Booking {
+pub(in crate::domain) fn booking(count: u32, total: i64, paid: i64) -> Booking {
     let partial = PartialPayment {
         initial: Paise(paid),
         remaining: Paise(total - paid),
