@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::{
-    Db, Error, Id, Result, Timestamp, Zone,
+    Db, Error, Id, Result, Timestamp, Zone, audit,
     config::Config,
     events,
     http::{Request, Response, Router},
@@ -62,6 +62,9 @@ pub trait Component: Sized + 'static {
     /// Its own private routes that are scheduled. A host without a schedule has them
     /// done when an instance starts.
     const JOBS: &'static [&'static str] = &[events::RELAY_PATH];
+
+    /// Where its audit is read, if it notes changes: see [`crate::audit`].
+    const AUDIT: Option<audit::Access> = None;
 
     /// Makes it from its configuration.
     ///
@@ -148,10 +151,10 @@ impl<C: Component> Service for C {
     }
 }
 
-/// The component's own routes and those that every component has: its health, and
-/// the relay of its outbox.
+/// The component's own routes and those that every component has: its health, the relay
+/// of its outbox, and its audit.
 pub fn router<C: Component>() -> Router<C> {
-    C::routes().get("/health", health::<C>).post(events::RELAY_PATH, relay::<C>)
+    audit::routes(C::routes()).get("/health", health::<C>).post(events::RELAY_PATH, relay::<C>)
 }
 
 /// Brings a component up: schema, then [`Component::start`].

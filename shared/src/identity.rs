@@ -141,6 +141,14 @@ fn identity(request: &Request) -> Result<Option<Identity>> {
     request.header(CALLER_HEADER).map(decode).transpose()
 }
 
+/// Who is calling, where somebody is.
+pub(crate) fn caller_of(request: &Request) -> Option<Caller> {
+    match identity(request) {
+        Ok(Some(Identity::Caller(caller))) => Some(*caller),
+        _ => None,
+    }
+}
+
 impl FromRequest for Caller {
     fn from_request(request: &mut Request, _: &Params) -> Result<Self> {
         match identity(request)? {

@@ -6,6 +6,7 @@
 //!
 //! This crate refuses to know what is sold, who may do what, and what a route is for.
 
+pub mod audit;
 pub mod component;
 pub mod config;
 pub mod db;
@@ -18,6 +19,7 @@ pub mod identity;
 pub mod log;
 pub mod migrations;
 pub mod money;
+pub mod origin;
 pub mod page;
 pub mod time;
 pub mod upstream;

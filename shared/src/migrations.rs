@@ -32,10 +32,11 @@ macro_rules! migrations {
     };
 }
 
-/// Tables of this crate: events out and in, answers to repeated requests.
+/// Tables of this crate: events out and in, answers to repeated requests, the audit.
 const SHARED: &[Migration] = &[
     Migration { name: "0000_shared", sql: include_str!("0000_shared.sql") },
     Migration { name: "0000_shared_claims", sql: include_str!("0000_shared_claims.sql") },
+    Migration { name: "0000_shared_audit", sql: include_str!("0000_shared_audit.sql") },
 ];
 
 /// Why the schema could not be brought up to date.

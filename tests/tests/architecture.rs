@@ -287,6 +287,19 @@ fn no_statement_is_put_together_from_values() {
 }
 
 #[test]
+fn the_audit_is_only_added_to() {
+    let mut sources = files("components", |_| true);
+    sources.extend(files("shared/src", |_| true));
+    // Tests tamper with it, to see that it shows.
+    sources.retain(|(name, _)| !name.ends_with("/tests.rs"));
+    let verbs = ["UPDATE audit", "DELETE FROM audit", "DROP TABLE audit", "ALTER TABLE audit", "INTO audit"];
+    let adds = |line: &str| line.contains("INSERT INTO audit") && !line.contains("OR REPLACE");
+    refuse(&sources, "statements that change the audit", |line| {
+        verbs.iter().any(|verb| line.contains(verb)) && !adds(line)
+    });
+}
+
+#[test]
 fn sources_are_short_and_finished() {
     let mut sources = Vec::new();
     for folder in ["bench", "components", "host", "shared", "spin", "tests", "xtask"] {

@@ -12,6 +12,7 @@ use cairn_shared::{
     config::Config,
     http::{Request, Response},
     identity::{CALLER_HEADER, Caller, Identity, SessionToken},
+    origin::CLIENT_HEADER,
     time::MINUTE,
     upstream::UpstreamError,
 };
@@ -141,10 +142,14 @@ impl App {
 
     /// Answers a request from outside.
     pub async fn handle(&self, mut request: Request) -> Response {
-        let client = limits::client(http::client_address(&request, self.policy.trusted_proxies));
+        let address = limits::address(http::client_address(&request, self.policy.trusted_proxies));
+        let client = limits::client(address);
         let correlation_id = http::take_in(&mut request);
         let origin = request.header("origin").filter(|origin| self.policy.origins.allow(origin)).map(str::to_owned);
         let mut kept = Kept { correlation_id, origin, decision: None };
+        if let Some(address) = address {
+            request.headers.push((CLIENT_HEADER.to_owned(), address.to_string()));
+        }
         let answer = match self.admit_and_send(request, &client, &mut kept).await {
             Ok(response) => response,
             Err(error) => error.into_response(Self::ID, self.env.now()),

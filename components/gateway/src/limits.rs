@@ -42,17 +42,22 @@ pub struct Decision {
     pub reset_seconds: u32,
 }
 
+/// The address in a text, with or without a port.
+pub fn address(text: &str) -> Option<IpAddr> {
+    let ip = text.parse::<SocketAddr>().map(|address| address.ip()).or_else(|_| text.parse());
+    ip.ok().map(|ip: IpAddr| ip.to_canonical())
+}
+
 /// Whose requests are counted together: an IPv4 address, or the /64 network of an
 /// IPv6 address, of which one subscriber has a whole.
-pub fn client(address: &str) -> String {
-    let ip = address.parse::<SocketAddr>().map(|a| a.ip()).or_else(|_| address.parse::<IpAddr>());
-    match ip.map(|ip| ip.to_canonical()) {
-        Ok(IpAddr::V4(ip)) => ip.to_string(),
-        Ok(IpAddr::V6(ip)) => {
+pub fn client(address: Option<IpAddr>) -> String {
+    match address {
+        Some(IpAddr::V4(ip)) => ip.to_string(),
+        Some(IpAddr::V6(ip)) => {
             let [a, b, c, d, ..] = ip.segments();
             format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
         }
-        Err(_) => "unknown".to_owned(),
+        None => "unknown".to_owned(),
     }
 }
 
@@ -127,9 +132,9 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_is_one_client() {
-        assert_eq!(client("[2001:db8:1:2:3:4:5:6]:443"), client("2001:db8:1:2::9"));
-        assert_ne!(client("2001:db8:1:2::9"), client("2001:db8:1:3::9"));
-        assert_eq!(client("::ffff:192.0.2.1"), "192.0.2.1");
-        assert_eq!(client("192.0.2.1:5000"), "192.0.2.1");
+        assert_eq!(client(address("[2001:db8:1:2:3:4:5:6]:443")), client(address("2001:db8:1:2::9")));
+        assert_ne!(client(address("2001:db8:1:2::9")), client(address("2001:db8:1:3::9")));
+        assert_eq!(client(address("::ffff:192.0.2.1")), "192.0.2.1");
+        assert_eq!(client(address("192.0.2.1:5000")), "192.0.2.1");
     }
 }

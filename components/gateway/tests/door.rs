@@ -153,12 +153,15 @@ async fn nobody_outside_speaks_in_our_name() {
     let request = Request::new("GET", "/api/treks")
         .with_header(CALLER_HEADER, forged)
         .with_header("x-cairn-anything", "1")
+        .with_header("x-cairn-client", "198.51.100.9")
         .with_header("spin-client-addr", "192.0.2.1:5")
         .with_header("x-forwarded-for", "10.0.0.1")
         .with_header("accept", "application/json");
     world.send(request).await;
-    let names: Vec<_> = world.sent().1.headers.into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["accept", "x-correlation-id"]);
+    let sent = world.sent().1;
+    assert_eq!(sent.header("x-cairn-client"), Some("192.0.2.1"));
+    let names: Vec<_> = sent.headers.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["accept", "x-correlation-id", "x-cairn-client"]);
 }
 
 #[tokio::test]

@@ -6,7 +6,10 @@
 use std::{collections::HashMap, future::Future, pin::Pin, rc::Rc};
 
 use super::{FromRequest, IntoResponse, Request, Response};
-use crate::{Env, Error, Result};
+use crate::{
+    Env, Error, Result,
+    origin::{self, Origin},
+};
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response>>>>;
 type Call<A> = Box<dyn Fn(Rc<A>, Request, Params) -> Answer>;
@@ -68,7 +71,8 @@ impl<A: 'static> Router<A> {
 
     /// Answers a request; errors become their response here and nowhere else.
     pub async fn handle(&self, app: Rc<A>, env: &Env, request: Request) -> Response {
-        match self.dispatch(app, request).await {
+        let origin = Origin::of(&request);
+        match origin::within(origin, self.dispatch(app, request)).await {
             Ok(response) => response,
             Err(error) => error.into_response(env.service, env.now()),
         }

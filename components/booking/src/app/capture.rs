@@ -7,7 +7,7 @@ use cairn_shared::{
 };
 use serde::Deserialize;
 
-use super::{App, BookingError, OfflineError, SeatsError, mails::MailIntent};
+use super::{App, BookingError, OfflineError, SeatsError, mails::MailIntent, noting::Deed};
 use crate::{
     domain::{Booking, CaptureOutcome, Kind, Payment, PaymentError, Refund, RefundStatus, Status, apply_capture},
     store::{self, Lease},
@@ -214,7 +214,7 @@ impl App {
                     .await?;
                 }
                 let mut booking = booking.clone();
-                self.save(tx, &mut booking, Some(lease)).await?;
+                self.save_as(tx, &mut booking, Some(lease), Deed::of("payment")).await?;
                 match booking.status {
                     Status::Confirmed => self.queue_confirmations(tx, &booking).await,
                     Status::Cancelled => {
@@ -356,9 +356,20 @@ impl App {
                     );
                     return Ok(());
                 };
-                if change(tx, &mut booking).await? { self.save(tx, &mut booking, None).await } else { Ok(()) }
+                let deed = Deed::of(event_word(&event.kind));
+                if change(tx, &mut booking).await? { self.save_as(tx, &mut booking, None, deed).await } else { Ok(()) }
             })
             .await
+    }
+}
+
+/// What an event of payment does to a booking, in a word for the audit.
+fn event_word(kind: &str) -> &'static str {
+    match kind {
+        "payment.failed" => "payment_failed",
+        "payment.order_created" => "payment_begun",
+        "payment.refunded" => "refund",
+        _ => "payment",
     }
 }
 

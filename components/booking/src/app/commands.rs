@@ -17,7 +17,7 @@
 
 use cairn_shared::{Id, identity::Caller};
 
-use super::{App, BookingError, HoldRequest, LEASE, Place, SeatsError, mails::MailIntent};
+use super::{App, BookingError, HoldRequest, LEASE, Place, SeatsError, mails::MailIntent, noting::Deed};
 use crate::{
     domain::{Booking, Status, Who},
     store::{self, CommandKind, Lease},
@@ -139,7 +139,9 @@ impl App {
             .transaction(async |tx| {
                 let mut booking = decision.booking.clone();
                 let occasion = command.id.to_string();
-                self.save_for(tx, &mut booking, Some(lease), Some(&occasion)).await?;
+                let deed =
+                    Deed { action: command.kind.as_str(), actor: Some(command.actor), occasion: Some(&occasion) };
+                self.save_as(tx, &mut booking, Some(lease), deed).await?;
                 store::command_commit(tx, command.id, booking.status).await?;
                 for mail in &decision.mails {
                     self.queue(tx, &booking, mail, &occasion).await?;

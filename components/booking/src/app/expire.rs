@@ -2,7 +2,7 @@
 
 use cairn_shared::{Id, log};
 
-use super::{Actor, App, BookingError, SeatsError, Unavailable, commands::Command};
+use super::{Actor, App, BookingError, SeatsError, Unavailable, commands::Command, noting::Deed};
 use crate::{
     domain::{Booking, Status},
     store::{self, CommandKind, Lease},
@@ -98,7 +98,8 @@ impl App {
             if let Some(command) = command {
                 store::command_commit(tx, command.id, stored.status).await?;
             }
-            self.save(tx, &mut stored, Some(lease)).await?;
+            let deed = Deed { actor: Some(Actor::SYSTEM), ..Deed::of(CommandKind::Expire.as_str()) };
+            self.save_as(tx, &mut stored, Some(lease), deed).await?;
             Ok::<_, BookingError>(stored)
         });
         *booking = stored.await?;

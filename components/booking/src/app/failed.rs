@@ -1,6 +1,7 @@
 //! Bookings that were never paid: looked through, given another chance, or put away.
 
 use cairn_shared::{Id, page::Page};
+use serde_json::json;
 
 use super::{App, Setting};
 use crate::{
@@ -46,10 +47,15 @@ impl App {
     /// # Errors
     /// [`CreateError::FailedNotFound`].
     pub async fn failed_delete(&self, id: Id) -> Result<(), CreateError> {
-        match store::failed_booking_remove(&self.db, id, self.now()).await? {
-            true => Ok(()),
-            false => Err(CreateError::FailedNotFound),
-        }
+        self.db
+            .transaction(async |tx| {
+                if !store::failed_booking_remove(tx, id, self.now()).await? {
+                    return Err(CreateError::FailedNotFound);
+                }
+                let (listed, removed) = (json!({ "listed": true }), json!({ "listed": false }));
+                Ok(self.note_record(tx, "failed_booking.delete", id, listed, removed).await?)
+            })
+            .await
     }
 
     /// Gives an expired booking another half an hour, under its old id, so that orders

@@ -10,7 +10,7 @@ use std::{cell::RefCell, collections::BTreeMap};
 use cairn_shared::{Id, Timestamp, log};
 use serde_json::{Value, json};
 
-use super::{Actor, App, BookingError, Unavailable, mails::MailIntent};
+use super::{Actor, App, BookingError, Unavailable, mails::MailIntent, noting::Deed};
 use crate::{
     domain::{
         Booking, Refusal, Status, is_about_to_pay, is_finished, is_overdue, needs_balance_reminder, trip_reminder_span,
@@ -232,7 +232,7 @@ impl App {
                 let Some(partial) = booking.partial.as_mut().filter(|_| due) else { return Ok(false) };
                 partial.reminder_sent_at = Some(now);
                 let occasion = partial.due.millis().to_string();
-                self.save(tx, &mut booking, None).await?;
+                self.save_as(tx, &mut booking, None, Deed::of("remind")).await?;
                 self.queue(tx, &booking, &MailIntent::BalanceReminder, &occasion).await?;
                 Ok(true)
             })

@@ -2,7 +2,7 @@
 
 use cairn_shared::{Id, time::MINUTE};
 
-use super::{App, BookingError, mails::MailIntent};
+use super::{App, BookingError, mails::MailIntent, noting::Deed};
 use crate::domain::{Booking, Refusal, Status};
 
 /// What staff have sent.
@@ -46,7 +46,7 @@ impl App {
                         if partial.reminder_sent_at.replace(now).is_some() {
                             return Err(Refusal::Reminded.into());
                         }
-                        self.save(tx, &mut booking, None).await?;
+                        self.save_as(tx, &mut booking, None, Deed::of("remind")).await?;
                         self.queue(tx, &booking, &MailIntent::BalanceReminder, &occasion).await?;
                     }
                 }

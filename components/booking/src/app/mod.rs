@@ -19,6 +19,7 @@ mod failed;
 mod jobs;
 mod letters;
 mod mails;
+mod noting;
 mod participants;
 mod peers;
 mod policies;
@@ -31,7 +32,7 @@ mod staff;
 mod update;
 
 use cairn_shared::{
-    Component, Db, DbError, Env, Error, Id, Result, Sql, Timestamp, Tx,
+    Component, Db, DbError, Env, Error, Id, Result, Sql, Timestamp, Tx, audit,
     config::Config,
     events::{self, Event},
     http::Router,
@@ -59,6 +60,7 @@ pub use staff::OfficeChange;
 pub use update::Update;
 
 use commands::Command;
+use noting::Deed;
 
 use crate::{
     domain::{Booking, CreateError, ParticipantsError, Refusal},
@@ -137,7 +139,13 @@ impl Component for App {
     const NAME: &'static str = "booking";
     const MIGRATIONS: &'static [Migration] =
         cairn_shared::migrations!["0001_bookings", "0002_commands", "0003_desk", "0004_documents"];
-    const JOBS: &'static [&'static str] = &[events::RELAY_PATH, crate::http::EXPIRE_PATH, MAILS_PATH];
+    const JOBS: &'static [&'static str] =
+        &[events::RELAY_PATH, crate::http::EXPIRE_PATH, MAILS_PATH, audit::SEAL_PATH];
+    const AUDIT: Option<audit::Access> = Some(audit::Access {
+        list: "/api/bookings/audit",
+        check: "/api/bookings/audit/check",
+        permission: Some(MANAGE_BOOKINGS),
+    });
     const VARIABLES: &'static [&'static str] = VARIABLES;
 
     fn load(config: Config, db: Db, env: Env) -> Result<Self, String> {
@@ -262,23 +270,25 @@ impl App {
         events::emit(tx, &Event::new(&self.env, "booking.changed", booking.id, &data)?, &["admin"]).await
     }
 
-    /// Stores a changed booking with the documents it calls for and tells the others, in
-    /// one transaction.
+    /// Stores a changed booking with the documents it calls for, notes the change and tells
+    /// the others, in one transaction.
     async fn save(&self, tx: &Tx, booking: &mut Booking, lease: Option<&Lease>) -> Result<(), BookingError> {
-        self.save_for(tx, booking, lease, None).await
+        self.save_as(tx, booking, lease, Deed::of("change")).await
     }
 
-    /// As [`App::save`]; the documents can be found by the occasion.
-    async fn save_for(
+    /// As [`App::save`], with a word for what was done.
+    async fn save_as(
         &self,
         tx: &Tx,
         booking: &mut Booking,
         lease: Option<&Lease>,
-        occasion: Option<&str>,
+        deed: Deed<'_>,
     ) -> Result<(), BookingError> {
+        let before = store::booking_fetch(tx, booking.id).await?;
         match store::booking_save(tx, booking, lease, self.now()).await? {
             Saved::Yes => {
-                self.document(tx, booking, occasion).await?;
+                self.document(tx, booking, deed.occasion).await?;
+                self.note_booking(tx, before.as_ref(), booking, deed).await?;
                 Ok(self.tell(tx, booking).await?)
             }
             Saved::Outdated => Err(BookingError::Busy),

@@ -2,7 +2,7 @@
 
 use cairn_shared::{Id, identity::Caller};
 
-use super::{App, BookingError};
+use super::{App, BookingError, noting::Deed};
 use crate::domain::{Booking, EmergencyContact, ParticipantInput, ParticipantsError, Status, merge_participants};
 
 /// Details of all participants, as given.
@@ -40,7 +40,7 @@ impl App {
                 if let Some(requests) = &details.additional_requests {
                     booking.additional_requests = Some(requests.clone());
                 }
-                self.save(tx, &mut booking, None).await?;
+                self.save_as(tx, &mut booking, None, Deed::of("participants")).await?;
                 if booking.status == Status::Confirmed {
                     self.queue_confirmations(tx, &booking).await?;
                 }

@@ -1,6 +1,7 @@
 //! What cancelling a trek's bookings gives back.
 
 use cairn_shared::{Id, identity::Caller};
+use serde_json::json;
 
 use super::{App, BookingError};
 use crate::{
@@ -29,11 +30,17 @@ impl App {
     ) -> Result<RefundPolicy, BookingError> {
         let put = self
             .db
-            .transaction(async |tx| store::refund_policy_insert(tx, trek_id, tiers, caller.id, self.now()).await)
+            .transaction(async |tx| {
+                let before = store::refund_policy_fetch(tx, trek_id).await?.unwrap_or_default();
+                let put = store::refund_policy_insert(tx, trek_id, tiers, caller.id, self.now()).await;
+                let put = put.map_err(|error| match error {
+                    error if error.is_unique("refund_policies.trek_id") => BookingError::Busy,
+                    error => error.into(),
+                })?;
+                self.note_record(tx, "refund_policy.put", trek_id, json!(before), json!(put)).await?;
+                Ok(put)
+            })
             .await;
-        put.map_err(|error| match error {
-            error if error.is_unique("refund_policies.trek_id") => BookingError::Busy,
-            error => error.into(),
-        })
+        put
     }
 }

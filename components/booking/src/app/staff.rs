@@ -6,6 +6,7 @@ use super::{
     Actor, App, BookingError, CancelRequest,
     commands::Decision,
     mails::{MailIntent, confirmations},
+    noting::Deed,
 };
 use crate::{
     domain::{
@@ -156,7 +157,7 @@ impl App {
                 added_by_email: staff.email.clone(),
                 added_at: self.now(),
             });
-            self.save(tx, &mut booking, None).await?;
+            self.save_as(tx, &mut booking, None, Deed::of("remark")).await?;
             Ok(booking)
         });
         let noted = noted.await?;

@@ -65,6 +65,9 @@ impl App {
         if !store::payment_insert(tx, &payment, &origin).await? {
             return Err(PaymentError::Other(cairn_shared::Error::unavailable("the payment is being applied")));
         }
+        // A delivery has nobody behind it but the provider, whose signature it bears.
+        let actor = (source == Source::Webhook).then(|| payment.provider.as_str().to_owned());
+        self.note_payment(tx, &payment, "payment.capture", actor).await?;
         self.book_capture(tx, &payment).await?;
         self.adopt_refunds(tx, &payment).await?;
         match (decided, order) {

@@ -7,6 +7,7 @@
 mod book;
 mod captures;
 mod checkout;
+mod noting;
 mod offline;
 mod orders;
 mod promos;
@@ -18,7 +19,7 @@ mod verify;
 mod webhook;
 
 use cairn_shared::{
-    Component, Db, Env, Id, Result, Timestamp, Tx,
+    Component, Db, Env, Id, Result, Timestamp, Tx, audit,
     config::Config,
     events::{self, Event},
     http::Router,
@@ -150,7 +151,10 @@ fn transport() -> Box<dyn Transport> {
 impl Component for App {
     const NAME: &'static str = "payment";
     const MIGRATIONS: &'static [Migration] = cairn_shared::migrations!["0001_payments", "0002_ledger_and_refunds"];
-    const JOBS: &'static [&'static str] = &[events::RELAY_PATH, REFUNDS_PATH, RECONCILE_PATH, REPORT_PATH];
+    const JOBS: &'static [&'static str] =
+        &[events::RELAY_PATH, REFUNDS_PATH, RECONCILE_PATH, REPORT_PATH, audit::SEAL_PATH];
+    const AUDIT: Option<audit::Access> =
+        Some(audit::Access { list: "/api/payments/audit", check: "/api/payments/audit/check", permission: None });
     const VARIABLES: &'static [&'static str] = &[
         "payment_provider",
         "razorpay_key_id",

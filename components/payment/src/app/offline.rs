@@ -103,6 +103,7 @@ impl App {
         if !store::payment_insert(tx, &payment, &origin).await? {
             return Err(ReceiptError::KeyReused);
         }
+        self.note_payment(tx, &payment, "payment.receive", Some(actor)).await?;
         self.book_capture(tx, &payment).await?;
         // Whoever is at the checkout now gets back what is paid there.
         store::orders_void(tx, receipt.booking_id).await?;

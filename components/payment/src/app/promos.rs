@@ -64,7 +64,11 @@ impl App {
             created_at: now,
         };
         let promo = blank.changed(new.fields).map_err(Error::bad_request)?;
-        let made = self.db.transaction(async |tx| store::promo_insert(tx, &promo).await).await;
+        let made = self.db.transaction(async |tx| {
+            store::promo_insert(tx, &promo).await?;
+            self.note_promo(tx, promo.id, None, Some(&promo)).await
+        });
+        let made = made.await;
         match made {
             Ok(()) => Ok(promo),
             Err(DbError::Unique(_)) => Err(Error::bad_request("Promo code already exists")),
@@ -77,9 +81,10 @@ impl App {
     pub async fn promo_change(&self, id: Id, change: Change) -> Result<Promo> {
         self.db
             .transaction(async |tx| {
-                let promo = store::promo_fetch(tx, id).await?.ok_or_else(not_found)?;
-                let promo = promo.changed(change.clone()).map_err(Error::bad_request)?;
+                let before = store::promo_fetch(tx, id).await?.ok_or_else(not_found)?;
+                let promo = before.clone().changed(change.clone()).map_err(Error::bad_request)?;
                 store::promo_update(tx, &promo).await?;
+                self.note_promo(tx, id, Some(&before), Some(&promo)).await?;
                 Ok(promo)
             })
             .await
@@ -91,7 +96,12 @@ impl App {
     /// 404.
     pub async fn promo_delete(&self, id: Id) -> Result<()> {
         let now = self.env.now();
-        let deleted = self.db.transaction(async |tx| store::promo_delete(tx, id, now).await).await?;
-        if deleted { Ok(()) } else { Err(not_found()) }
+        self.db
+            .transaction(async |tx| {
+                let before = store::promo_fetch(tx, id).await?.ok_or_else(not_found)?;
+                store::promo_delete(tx, id, now).await?;
+                Ok(self.note_promo(tx, id, Some(&before), None).await?)
+            })
+            .await
     }
 }

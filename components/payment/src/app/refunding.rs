@@ -237,7 +237,8 @@ impl App {
     /// the book did not show yet.
     pub(super) async fn note_refund(&self, tx: &Tx, mut refund: Refund) -> Result<(), PaymentError> {
         let now = self.env.now();
-        let news = refund.booked != Some(refund.status);
+        let before = refund.booked;
+        let news = before != Some(refund.status);
         let payment = store::payment_fetch(tx, &refund.payment_id).await?;
         if let Some(payment) = &payment {
             if let Some(transfer) = domain::refund_transfer(payment, &refund) {
@@ -247,24 +248,30 @@ impl App {
         }
         store::refund_settle(tx, &refund, now).await?;
         // Heard of before its payment: capture posts and tells of it.
-        match payment {
-            Some(payment) if news => self.tell_refund(tx, &payment, &refund).await,
-            _ => Ok(()),
-        }
+        let Some(payment) = payment.filter(|_| news) else { return Ok(()) };
+        let requested = match &refund.request_key {
+            Some(key) => store::request_fetch(tx, key).await?.map(|requested| requested.request),
+            None => None,
+        };
+        let asked_by = requested.as_ref().filter(|_| before.is_none()).map(|request| request.requested_by.clone());
+        self.note_refund_change(tx, &refund, before, asked_by).await?;
+        self.tell_refund(tx, &payment, &refund, requested.as_ref()).await
     }
 
     /// Of money that belongs to no booking nobody is told.
-    async fn tell_refund(&self, tx: &Tx, payment: &Payment, refund: &Refund) -> Result<(), PaymentError> {
+    async fn tell_refund(
+        &self,
+        tx: &Tx,
+        payment: &Payment,
+        refund: &Refund,
+        requested: Option<&RefundRequest>,
+    ) -> Result<(), PaymentError> {
         if refund.status == RefundStatus::Failed {
             let fields: [(&str, &dyn std::fmt::Display); 2] = [("refund", &refund.id), ("payment", &payment.id)];
             cairn_shared::log::error("a refund failed: staff have to look at it", &fields);
         }
         let (None, Some(booking_id), false) = (payment.problem, payment.booking_id, refund.surplus) else {
             return Ok(());
-        };
-        let requested = match &refund.request_key {
-            Some(key) => store::request_fetch(tx, key).await?.map(|requested| requested.request),
-            None => None,
         };
         let news = News::Refunded {
             booking_id,
@@ -273,9 +280,9 @@ impl App {
             amount_paise: refund.amount.0,
             status: refund.status,
             at: self.env.now().millis(),
-            key: requested.as_ref().map(|request| request.key.as_str()),
-            participant_id: requested.as_ref().and_then(|request| request.participant_id),
-            kind: requested.as_ref().map(|request| request.kind),
+            key: requested.map(|request| request.key.as_str()),
+            participant_id: requested.and_then(|request| request.participant_id),
+            kind: requested.map(|request| request.kind),
         };
         Ok(self.tell(tx, news, false).await?)
     }

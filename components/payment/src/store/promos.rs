@@ -102,9 +102,8 @@ pub async fn promo_update(tx: &Tx, promo: &Promo) -> Result<(), DbError> {
 }
 
 /// Hides a promo from everybody; bookings that hold or paid a use keep it.
-pub async fn promo_delete(tx: &Tx, id: Id, now: Timestamp) -> Result<bool, DbError> {
-    let update = "UPDATE promos SET deleted_at = $1 WHERE id = $2 AND deleted_at IS NULL RETURNING id";
-    Ok(tx.query_opt(update, params![now, id]).await?.is_some())
+pub async fn promo_delete(tx: &Tx, id: Id, now: Timestamp) -> Result<(), DbError> {
+    tx.execute("UPDATE promos SET deleted_at = $1 WHERE id = $2 AND deleted_at IS NULL", params![now, id]).await
 }
 
 pub async fn promo_count(sql: &impl Sql) -> Result<i64, DbError> {

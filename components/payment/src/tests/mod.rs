@@ -1,6 +1,7 @@
 //! The service as its neighbours see it: its routes, on a real SQLite, against a
 //! double of the provider that loses, repeats, fails and answers late.
 
+mod audit;
 mod authorised;
 mod captures;
 mod double;

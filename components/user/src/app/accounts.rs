@@ -1,11 +1,12 @@
 //! What people change about their own account, and admins about those of others.
 
 use cairn_shared::{Id, identity::Role, time::MINUTE, validate::Email};
+use serde_json::{Value, json};
 
 use super::{App, LoggedIn};
 use crate::{
     domain::{
-        Account, AccountError, Contact,
+        Account, AccountError, Contact, Group,
         password::{self, Password, Verdict},
         session::token_hash,
     },
@@ -158,6 +159,7 @@ impl App {
                     return Err(AccountError::LastAdmin);
                 }
                 store::account_set_role(tx, id, role, now).await?;
+                self.note(tx, "user.role", id, super::role(account.role), super::role(role)).await?;
                 Ok(Account { role, updated_at: now, ..account })
             })
             .await
@@ -177,6 +179,7 @@ impl App {
                     Some(group_id) => Some(store::group_fetch(tx, group_id).await?.ok_or(AccountError::GroupNotFound)?),
                 };
                 store::account_set_group(tx, id, group_id, now).await?;
+                self.note(tx, "user.group", id, named(account.group.as_ref()), named(group.as_ref())).await?;
                 Ok(Account { group, updated_at: now, ..account })
             })
             .await
@@ -190,4 +193,9 @@ impl App {
         self.account(id).await?;
         Ok(store::account_fill_phone(&self.db, id, phone, self.env.now()).await?)
     }
+}
+
+/// A group that somebody is in, for the audit.
+fn named(group: Option<&Group>) -> Value {
+    json!({ "group": group.map(|group| json!({ "id": group.id, "name": group.name })) })
 }

@@ -1,6 +1,7 @@
 //! Groups and what they lend.
 
 use cairn_shared::Id;
+use serde_json::{Value, json};
 
 use super::App;
 use crate::{
@@ -36,7 +37,12 @@ impl App {
             created_at: now,
             updated_at: now,
         };
-        store::group_insert(&self.db, &group).await?;
+        self.db
+            .transaction(async |tx| {
+                store::group_insert(tx, &group).await?;
+                self.note(tx, "group.create", group.id, Value::Null, told(&group)).await
+            })
+            .await?;
         Ok(group)
     }
 
@@ -46,15 +52,17 @@ impl App {
         let now = self.env.now();
         self.db
             .transaction(async |tx| {
-                let group = store::group_fetch(tx, id).await?.ok_or(AccountError::GroupNotFound)?;
+                let before = store::group_fetch(tx, id).await?.ok_or(AccountError::GroupNotFound)?;
+                let was = told(&before);
                 let group = Group {
-                    name: change.name.clone().unwrap_or(group.name),
-                    description: change.description.clone().unwrap_or(group.description),
-                    permissions: change.permissions.clone().unwrap_or(group.permissions),
+                    name: change.name.clone().unwrap_or(before.name),
+                    description: change.description.clone().unwrap_or(before.description),
+                    permissions: change.permissions.clone().unwrap_or(before.permissions),
                     updated_at: now,
-                    ..group
+                    ..before
                 };
                 store::group_update(tx, &group).await?;
+                self.note(tx, "group.change", id, was, told(&group)).await?;
                 Ok(group)
             })
             .await
@@ -65,12 +73,20 @@ impl App {
     pub async fn group_delete(&self, id: Id) -> Result<(), AccountError> {
         self.db
             .transaction(async |tx| {
-                store::group_fetch(tx, id).await?.ok_or(AccountError::GroupNotFound)?;
-                match store::group_members(tx, id).await? {
-                    0 => Ok(store::group_delete(tx, id).await?),
-                    members => Err(AccountError::GroupInUse(members)),
+                let group = store::group_fetch(tx, id).await?.ok_or(AccountError::GroupNotFound)?;
+                let members = store::group_members(tx, id).await?;
+                if members > 0 {
+                    return Err(AccountError::GroupInUse(members));
                 }
+                store::group_delete(tx, id).await?;
+                self.note(tx, "group.delete", id, told(&group), Value::Null).await
             })
             .await
     }
+}
+
+/// A group, for the audit.
+fn told(group: &Group) -> Value {
+    let permissions = group.permissions.to_object();
+    json!({ "name": group.name, "description": group.description, "permissions": permissions })
 }

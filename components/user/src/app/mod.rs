@@ -12,6 +12,7 @@ mod register;
 
 use cairn_shared::{
     Component, Db, Env, Id, Tx, async_trait,
+    audit::{self, Change},
     config::Config,
     events::{self, Event},
     http::Router,
@@ -20,6 +21,7 @@ use cairn_shared::{
     validate::Email,
 };
 use serde::Serialize;
+use serde_json::{Value, json};
 
 pub use accounts::Profile;
 pub use customers::NewCustomer;
@@ -58,6 +60,9 @@ pub struct App {
 impl Component for App {
     const NAME: &'static str = "user";
     const MIGRATIONS: &'static [Migration] = cairn_shared::migrations!["0001_accounts", "0002_customers"];
+    const JOBS: &'static [&'static str] = &[events::RELAY_PATH, audit::SEAL_PATH];
+    const AUDIT: Option<audit::Access> =
+        Some(audit::Access { list: "/api/users/audit", check: "/api/users/audit/check", permission: None });
     const VARIABLES: &'static [&'static str] =
         &["jwt_secret", "jwt_expire", "node_env", "cairn_admin_email", "cairn_admin_password"];
 
@@ -139,7 +144,8 @@ impl App {
                 }
                 if let Some(account) = store::account_fetch_by_email(tx, email.as_str()).await? {
                     store::account_verify(tx, account.id, now).await?;
-                    return Ok(store::account_set_role(tx, account.id, Role::Admin, now).await?);
+                    store::account_set_role(tx, account.id, Role::Admin, now).await?;
+                    return self.note(tx, "user.role", account.id, role(account.role), role(Role::Admin)).await;
                 }
                 let account = Account {
                     id: self.env.id(),
@@ -157,9 +163,15 @@ impl App {
                     created_at: now,
                     updated_at: now,
                 };
-                self.account_create(tx, &account).await
+                self.account_create(tx, &account).await?;
+                self.note(tx, "user.create", account.id, Value::Null, role(account.role)).await
             })
             .await
+    }
+
+    /// Notes a change of what somebody may do, in its transaction.
+    async fn note(&self, tx: &Tx, action: &str, subject: Id, before: Value, after: Value) -> Result<(), AccountError> {
+        Ok(audit::note(tx, &self.env, Change::new(action, subject, before, after)).await?)
     }
 
     /// Stores a new account and tells of it, in one transaction.
@@ -202,6 +214,11 @@ impl App {
             Some(sent_at) => Err(AccountError::TooSoon(seconds_until(sent_at.plus(code::RESEND_AFTER).since(now)))),
         }
     }
+}
+
+/// A role, for the audit.
+fn role(role: Role) -> Value {
+    json!({ "role": role })
 }
 
 /// Whole seconds, at least one.

@@ -113,3 +113,43 @@ async fn a_phone_number_is_filled_in_where_there_is_none() {
     assert_eq!(world.app.account(id).await.unwrap().contact.phone.as_deref(), Some("+911"));
     assert!(world.app.phone_fill(Id::derive(&["nobody"]), "+911").await.is_err());
 }
+
+#[tokio::test]
+async fn every_change_of_what_somebody_may_do_is_kept() {
+    let world = world().await;
+    let (admin, asha) = (world.admin().await, world.registered("asha").await);
+    let (admin_id, asha_id) = (id_of(&world, &admin).await, id_of(&world, &asha).await);
+    world.wait(1_000);
+    let office = group(&world, &admin, "Office", json!({ "stats": { "treks": true } })).await;
+    for (method, path, body) in [
+        ("PUT", format!("/api/user-groups/{office}"), json!({ "permissions": { "stats": { "sales": true } } })),
+        ("PUT", format!("/api/users/{asha_id}/group"), json!({ "groupId": office })),
+        ("PUT", format!("/api/users/{asha_id}/group"), json!({ "groupId": null })),
+        ("PATCH", format!("/api/users/{asha_id}/role"), json!({ "role": "admin" })),
+        ("DELETE", format!("/api/user-groups/{office}"), json!({})),
+    ] {
+        world.wait(1_000);
+        assert_eq!(world.call(&admin, method, &path, body).await.status, 200, "{method} {path}");
+    }
+    assert_eq!(world.send(cairn_shared::http::Request::new("GET", "/api/users/audit")).await.status, 401);
+    let ravi = world.registered("ravi").await;
+    assert_eq!(world.call(&ravi, "GET", "/api/users/audit", json!({})).await.status, 403);
+    let kept = world.call(&admin, "GET", "/api/users/audit", json!({})).await;
+    let mut entries = kept.body["entries"].as_array().unwrap().clone();
+    entries.reverse();
+    let words: Vec<_> = entries.iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+    let expected =
+        ["user.create", "group.create", "group.change", "user.group", "user.group", "user.role", "group.delete"];
+    assert_eq!(words, expected);
+    assert_eq!(entries[0]["actor"], "system", "the first admin is made by the configuration");
+    assert!(entries[1..].iter().all(|entry| entry["actor"] == admin_id.as_str()));
+    let permissions = |side: &str| entries[2][side]["permissions"]["stats"].clone();
+    assert_eq!(
+        (permissions("before"), permissions("after")),
+        (json!({ "sales": false, "treks": true }), json!({ "sales": true, "treks": false }))
+    );
+    assert_eq!(
+        (&entries[5]["before"], &entries[5]["after"]),
+        (&json!({ "role": "user" }), &json!({ "role": "admin" }))
+    );
+}
