@@ -154,7 +154,7 @@ impl<C: Component> Service for C {
 /// The component's own routes and those that every component has: its health, the relay
 /// of its outbox, and its audit.
 pub fn router<C: Component>() -> Router<C> {
-    audit::routes(C::routes()).get("/health", health::<C>).post(events::RELAY_PATH, relay::<C>)
+    audit::routes(C::routes()).once_for_a_key(C::db).get("/health", health::<C>).post(events::RELAY_PATH, relay::<C>)
 }
 
 /// Brings a component up: schema, then [`Component::start`].

@@ -55,9 +55,10 @@ async fn a_bookings_life_is_kept_with_who_and_from_where() {
 
     let entries = world.entries(&format!("subject={id}&limit=100")).await;
     let life: Vec<_> = entries.iter().map(summary).collect();
-    let expected = [("create", "Meera"), ("payment", "system"), ("participants", "Meera"), ("cancel", "Desk")];
-    let expected: Vec<_> = expected.map(|(action, who)| (format!("booking.{action}"), who.to_owned())).into();
-    assert_eq!(life[..4], expected);
+    let word = |(action, who): (&str, &str)| (format!("booking.{action}"), who.to_owned());
+    let expected = [("create", "Meera"), ("payment", "system"), ("participants", "Meera")];
+    assert_eq!(life[..3], expected.map(word));
+    assert!(life[3..].contains(&word(("cancel", "Desk"))), "{life:?}");
     assert_eq!((&entries[0]["before"], &entries[0]["after"]["status"]), (&Value::Null, &json!("pending_payment")));
     assert_eq!(
         (&entries[1]["before"]["status"], &entries[1]["after"]["status"]),
@@ -99,7 +100,7 @@ async fn policies_and_failed_bookings_are_kept_as_well() {
     assert_eq!(status, 200, "{body}");
     let put = world.entries(&format!("subject={}", trek_id())).await;
     assert_eq!(summary(&put[0]), ("refund_policy.put".into(), "Desk".into()));
-    assert_eq!(put[0]["after"]["version"], body["policy"]["version"]);
+    assert_eq!((&put[0]["before"]["id"], &put[0]["after"]["id"]), (&json!("default"), &json!(trek_id())));
 
     world.booked(json!({})).await;
     world.advance(60 * 60 * 1_000);

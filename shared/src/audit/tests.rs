@@ -13,9 +13,9 @@ async fn database() -> Db {
     db
 }
 
-async fn change(db: &Db, subject: &str, change: Change) {
+async fn change(db: &Db, subject: &str, mut change: Change) {
     let env = Env::for_test("test");
-    let change = Change { subject: subject.into(), ..change };
+    subject.clone_into(&mut change.subject);
     db.transaction(async |tx| note(tx, &env, change.clone()).await).await.unwrap();
 }
 

@@ -7,7 +7,8 @@ use std::{collections::HashMap, future::Future, pin::Pin, rc::Rc};
 
 use super::{FromRequest, IntoResponse, Request, Response};
 use crate::{
-    Env, Error, Result,
+    Db, Env, Error, Result,
+    idempotency::{self, Key},
     origin::{self, Origin},
 };
 
@@ -24,11 +25,13 @@ pub struct Router<A> {
     methods: Vec<HashMap<&'static str, Call<A>>>,
     /// Route text to its entry in `methods`.
     known: HashMap<&'static str, usize>,
+    /// Where answers to requests with an `Idempotency-Key` are kept, if they are.
+    kept_in: Option<fn(&A) -> &Db>,
 }
 
 impl<A: 'static> Default for Router<A> {
     fn default() -> Self {
-        Self { paths: matchit::Router::new(), methods: Vec::new(), known: HashMap::new() }
+        Self { paths: matchit::Router::new(), methods: Vec::new(), known: HashMap::new(), kept_in: None }
     }
 }
 
@@ -47,6 +50,20 @@ impl<A: 'static> Router<A> {
         let call: Call<A> = Box::new(move |app, request, params| Box::pin(handler.clone().call(app, request, params)));
         self.methods[at].insert(method, call);
         self
+    }
+
+    /// Has every write that carries an `Idempotency-Key` done once for it.
+    pub fn once_for_a_key(self, kept_in: fn(&A) -> &Db) -> Self {
+        Self { kept_in: Some(kept_in), ..self }
+    }
+
+    /// All routes, as method and path.
+    pub fn routes(&self) -> Vec<(&'static str, &'static str)> {
+        let methods = |at: usize| self.methods.get(at).into_iter().flat_map(HashMap::keys).copied();
+        let mut routes: Vec<_> =
+            self.known.iter().flat_map(|(path, at)| methods(*at).map(|method| (method, *path))).collect();
+        routes.sort_unstable();
+        routes
     }
 
     pub fn get<X: 'static>(self, path: &'static str, handler: impl Handler<A, X>) -> Self {
@@ -72,10 +89,18 @@ impl<A: 'static> Router<A> {
     /// Answers a request; errors become their response here and nowhere else.
     pub async fn handle(&self, app: Rc<A>, env: &Env, request: Request) -> Response {
         let origin = Origin::of(&request);
-        match origin::within(origin, self.dispatch(app, request)).await {
+        match origin::within(origin, self.once(app, env, request)).await {
             Ok(response) => response,
             Err(error) => error.into_response(env.service, env.now()),
         }
+    }
+
+    /// Dispatches a request; one with a key once for it.
+    async fn once(&self, app: Rc<A>, env: &Env, mut request: Request) -> Result<Response> {
+        let Some(kept_in) = self.kept_in else { return self.dispatch(app, request).await };
+        let key = Key::take(&mut request)?;
+        let db = kept_in(&app).clone();
+        idempotency::once(&db, env, key, async || self.dispatch(app, request).await).await
     }
 
     async fn dispatch(&self, app: Rc<A>, request: Request) -> Result<Response> {

@@ -139,8 +139,7 @@ impl Component for App {
     const NAME: &'static str = "booking";
     const MIGRATIONS: &'static [Migration] =
         cairn_shared::migrations!["0001_bookings", "0002_commands", "0003_desk", "0004_documents"];
-    const JOBS: &'static [&'static str] =
-        &[events::RELAY_PATH, crate::http::EXPIRE_PATH, MAILS_PATH, audit::SEAL_PATH];
+    const JOBS: &'static [&'static str] = &[events::RELAY_PATH, crate::http::EXPIRE_PATH, MAILS_PATH, audit::SEAL_PATH];
     const AUDIT: Option<audit::Access> = Some(audit::Access {
         list: "/api/bookings/audit",
         check: "/api/bookings/audit/check",

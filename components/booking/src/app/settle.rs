@@ -5,6 +5,7 @@ use cairn_shared::{Id, log};
 use super::{
     App, BookingError, RefundError, SeatsError,
     commands::{is_seated, place},
+    noting::Deed,
 };
 use crate::{
     domain::{Booking, CreateError, Status, payable},
@@ -136,7 +137,7 @@ impl App {
             .transaction(async |tx| {
                 let Some(mut booking) = store::booking_fetch(tx, id).await? else { return Ok(()) };
                 change(&mut booking);
-                self.save(tx, &mut booking, Some(lease)).await
+                self.save_as(tx, &mut booking, Some(lease), Deed::of("refund")).await
             })
             .await
     }

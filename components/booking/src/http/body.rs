@@ -1,12 +1,8 @@
 //! Bodies of requests, parsed at the edge. Clients are old and many: what they send
 //! is read generously, what is stored is not.
 
-use cairn_shared::{
-    Error, Paise, Result,
-    http::{Body, FromRequest, Json, Params, Request},
-    validate::Email,
-};
-use serde::{Deserialize, de::DeserializeOwned};
+use cairn_shared::{Error, Paise, Result, validate::Email};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
@@ -20,15 +16,6 @@ use crate::{
 pub(super) const TEXT_CHARS_MAX: usize = 200;
 pub(super) const REQUESTS_CHARS_MAX: usize = 2_000;
 const ADD_ONS_MAX: usize = 50;
-
-/// A JSON body that a handler has taken as it came.
-///
-/// # Errors
-/// As those of [`Json`].
-pub fn parsed<T: DeserializeOwned>(Body(body): Body) -> Result<T> {
-    let mut request = Request { body, ..Request::default() };
-    Json::from_request(&mut request, &Params::default()).map(|Json(value)| value)
-}
 
 /// `POST /api/bookings`.
 #[derive(Debug, Default, Deserialize)]

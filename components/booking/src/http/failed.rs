@@ -4,8 +4,7 @@ use std::rc::Rc;
 
 use cairn_shared::{
     Error, Id, Paise, Result, Timestamp,
-    http::{Body, Header, Json, Path, Query, Response, Router},
-    idempotency,
+    http::{Json, Path, Query, Router},
     identity::Admin,
     page::{PAGE_LIMIT_MAX, PageQuery},
 };
@@ -119,20 +118,9 @@ async fn detail(app: Rc<App>, Admin(_): Admin, Path(id): Path<String>) -> Result
     Ok(Json(object))
 }
 
-async fn restore(
-    app: Rc<App>,
-    Admin(staff): Admin,
-    Path(id): Path<String>,
-    headers: Header,
-    body: Body,
-) -> Result<Response> {
-    let scope = format!("{}/POST /api/failed-bookings/{id}/restore", staff.id);
-    let key = idempotency::Key::of(&headers, scope, &body)?;
-    idempotency::once(&app.db, &app.env, key, async || {
-        let booking = app.failed_restore(parsed(&id)?).await?;
-        Ok(Json(json!({ "message": "Failed booking restored successfully", "booking": view::raw(&booking, true) })))
-    })
-    .await
+async fn restore(app: Rc<App>, Admin(_): Admin, Path(id): Path<String>) -> Result<Json<Value>> {
+    let booking = app.failed_restore(parsed(&id)?).await?;
+    Ok(Json(json!({ "message": "Failed booking restored successfully", "booking": view::raw(&booking, true) })))
 }
 
 async fn delete(app: Rc<App>, Admin(_): Admin, Path(id): Path<String>) -> Result<Json<Value>> {

@@ -5,14 +5,12 @@ use std::rc::Rc;
 
 use cairn_shared::{
     Error, Id, Result,
-    http::{Body, Header, Json, Path, Path2, Response, Router},
-    idempotency,
+    http::{Json, Path, Path2, Router},
     identity::{Admin, Caller},
 };
 use serde_json::{Value, json};
 
 use super::{
-    body,
     lifecycle_body::{AnswerBody, CancelBody, ParticipantCancelBody, PolicyBody, RequestBody, ShiftBody},
     view,
 };
@@ -131,19 +129,19 @@ async fn shift(
     })))
 }
 
-async fn ask(app: Rc<App>, caller: Caller, Path(id): Path<String>, headers: Header, body: Body) -> Result<Response> {
-    let scope = format!("{}/POST /api/bookings/{id}/cancellation-request", caller.id);
-    let key = idempotency::Key::of(&headers, scope, &body)?;
-    idempotency::once(&app.db, &app.env, key, async || {
-        let new = body::parsed::<RequestBody>(body)?.parse()?;
-        let id = named(&app, &caller, &id).await?;
-        let booking = app.ask(&caller, id, &new).await?;
-        Ok(Json(json!({
-            "message": format!("{} request created successfully", new.kind.as_str()),
-            "booking": view::raw(&booking, false),
-        })))
-    })
-    .await
+async fn ask(
+    app: Rc<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(body): Json<RequestBody>,
+) -> Result<Json<Value>> {
+    let new = body.parse()?;
+    let id = named(&app, &caller, &id).await?;
+    let booking = app.ask(&caller, id, &new).await?;
+    Ok(Json(json!({
+        "message": format!("{} request created successfully", new.kind.as_str()),
+        "booking": view::raw(&booking, false),
+    })))
 }
 
 async fn answer(

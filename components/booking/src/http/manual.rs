@@ -4,8 +4,7 @@ use std::rc::Rc;
 
 use cairn_shared::{
     Error, Paise, Result,
-    http::{Body, Created, Header, Json, Response, Router},
-    idempotency,
+    http::{Created, Json, Router},
     identity::{Admin, Caller},
     validate::Email,
 };
@@ -56,16 +55,12 @@ impl CustomBody {
     }
 }
 
-async fn create_custom(app: Rc<App>, caller: Caller, headers: Header, body: Body) -> Result<Response> {
-    let key = idempotency::Key::of(&headers, format!("{}/POST /api/bookings/custom", caller.id), &body)?;
-    idempotency::once(&app.db, &app.env, key, async || {
-        let new = body::parsed::<CustomBody>(body)?.parse()?;
-        let booking = app.create_custom(&caller, &new).await?;
-        let mut answer = view::created(&booking);
-        answer["message"] = json!("Custom trek booking confirmed successfully!");
-        Ok(Created(answer))
-    })
-    .await
+async fn create_custom(app: Rc<App>, caller: Caller, Json(body): Json<CustomBody>) -> Result<Created<Value>> {
+    let new = body.parse()?;
+    let booking = app.create_custom(&caller, &new).await?;
+    let mut answer = view::created(&booking);
+    answer["message"] = json!("Custom trek booking confirmed successfully!");
+    Ok(Created(answer))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -133,18 +128,14 @@ impl CustomerBody {
     }
 }
 
-async fn create_customer(app: Rc<App>, Admin(staff): Admin, headers: Header, body: Body) -> Result<Response> {
-    let key = idempotency::Key::of(&headers, format!("{}/POST /api/bookings/manual/create-user", staff.id), &body)?;
-    idempotency::once(&app.db, &app.env, key, async || {
-        let new = body::parsed::<CustomerBody>(body)?.parse()?;
-        let made = app.peers.customer_create(&new).await.map_err(|error| match error {
-            CustomerError::Taken => Error::bad_request("User with this phone number or email already exists"),
-            CustomerError::Invalid(problem) => Error::bad_request(problem),
-            CustomerError::Unavailable(cause) => Error::unavailable(cause),
-        })?;
-        Ok(Created(json!({ "message": "User created successfully", "user": customer(&made) })))
-    })
-    .await
+async fn create_customer(app: Rc<App>, Admin(_): Admin, Json(body): Json<CustomerBody>) -> Result<Created<Value>> {
+    let new = body.parse()?;
+    let made = app.peers.customer_create(&new).await.map_err(|error| match error {
+        CustomerError::Taken => Error::bad_request("User with this phone number or email already exists"),
+        CustomerError::Invalid(problem) => Error::bad_request(problem),
+        CustomerError::Unavailable(cause) => Error::unavailable(cause),
+    })?;
+    Ok(Created(json!({ "message": "User created successfully", "user": customer(&made) })))
 }
 
 /// `POST /api/bookings/manual/create-booking`. `paymentMethod` (`cash`, `bank_transfer`
@@ -252,18 +243,14 @@ fn participants(value: &Value) -> Result<Vec<ParticipantInput>> {
         .map_err(|error| Error::bad_request(format!("participantDetails: {error}")))
 }
 
-async fn create_manual(app: Rc<App>, Admin(staff): Admin, headers: Header, body: Body) -> Result<Response> {
-    let key = idempotency::Key::of(&headers, format!("{}/POST /api/bookings/manual/create-booking", staff.id), &body)?;
-    idempotency::once(&app.db, &app.env, key, async || {
-        let new = body::parsed::<ManualBody>(body)?.parse()?;
-        let booking = app.create_manual(&staff, &new).await?;
-        Ok(Created(json!({
-            "message": "Manual booking created successfully",
-            "bookingId": booking.code(),
-            "booking": summary(&booking),
-        })))
-    })
-    .await
+async fn create_manual(app: Rc<App>, Admin(staff): Admin, Json(body): Json<ManualBody>) -> Result<Created<Value>> {
+    let new = body.parse()?;
+    let booking = app.create_manual(&staff, &new).await?;
+    Ok(Created(json!({
+        "message": "Manual booking created successfully",
+        "bookingId": booking.code(),
+        "booking": summary(&booking),
+    })))
 }
 
 fn summary(booking: &Booking) -> Value {

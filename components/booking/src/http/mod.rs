@@ -16,8 +16,7 @@ use std::rc::Rc;
 use cairn_shared::{
     Error, Result, Timestamp,
     events::{self, EVENTS_PATH},
-    http::{Body, Created, Header, Json, Path, Query, Response, Router},
-    idempotency,
+    http::{Body, Created, Json, Path, Query, Response, Router},
     identity::Caller,
     page::PageQuery,
 };
@@ -118,14 +117,10 @@ fn is_staff(caller: &Caller) -> bool {
     caller.require_any(&STAFF_PERMISSIONS).is_ok()
 }
 
-async fn create(app: Rc<App>, caller: Caller, headers: Header, body: Body) -> Result<Response> {
-    let key = idempotency::Key::of(&headers, format!("{}/POST /api/bookings", caller.id), &body)?;
-    idempotency::once(&app.db, &app.env, key, async || {
-        let new = body::parsed::<BookingBody>(body)?.parse()?;
-        let booking = app.create(&caller, &new).await?;
-        Ok(Created(view::created(&booking)))
-    })
-    .await
+async fn create(app: Rc<App>, caller: Caller, Json(body): Json<BookingBody>) -> Result<Created<Value>> {
+    let new = body.parse()?;
+    let booking = app.create(&caller, &new).await?;
+    Ok(Created(view::created(&booking)))
 }
 
 async fn own(app: Rc<App>, caller: Caller) -> Result<Json<Vec<Value>>> {

@@ -4,8 +4,7 @@ use std::rc::Rc;
 
 use cairn_shared::{
     Error, Id, Result,
-    http::{Body, Header, Json, Path, Response, Router},
-    idempotency,
+    http::{Json, Path, Router},
     identity::{Admin, Caller},
 };
 use serde::Deserialize;
@@ -125,27 +124,20 @@ async fn put_admin_status(
     Ok(Json(json!({ "message": "Admin-created booking updated successfully", "booking": object })))
 }
 
-/// `paymentMethod` and `paymentReference` are additions to the contract, and so is the
-/// Idempotency-Key on a PUT: it books money.
+/// `paymentMethod` and `paymentReference` are additions to the contract.
 async fn mark_partial_complete(
     app: Rc<App>,
     Admin(staff): Admin,
     Path(id): Path<String>,
-    headers: Header,
-    body: Body,
-) -> Result<Response> {
-    let scope = format!("{}/PUT /api/bookings/{id}/mark-partial-complete", staff.id);
-    let key = idempotency::Key::of(&headers, scope, &body)?;
-    idempotency::once(&app.db, &app.env, key, async || {
-        let proof = body::parsed::<ProofBody>(body)?.parse()?;
-        let id = app.resolve(&id, true).await?;
-        let booking = app.complete_partial(&staff, id, proof).await?;
-        Ok(Json(json!({
-            "message": "Partial payment marked as complete successfully",
-            "booking": view::raw(&booking, true),
-        })))
-    })
-    .await
+    Json(body): Json<ProofBody>,
+) -> Result<Json<Value>> {
+    let proof = body.parse()?;
+    let id = app.resolve(&id, true).await?;
+    let booking = app.complete_partial(&staff, id, proof).await?;
+    Ok(Json(json!({
+        "message": "Partial payment marked as complete successfully",
+        "booking": view::raw(&booking, true),
+    })))
 }
 
 async fn send(app: &App, id: &str, letter: Letter, message: &str) -> Result<Json<Value>> {

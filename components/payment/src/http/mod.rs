@@ -6,11 +6,7 @@ mod promos;
 mod reports;
 mod staff;
 
-use cairn_shared::{
-    Result,
-    http::{Body, FromRequest, Json, Params, Request, Router},
-};
-use serde::de::DeserializeOwned;
+use cairn_shared::http::Router;
 
 use crate::app::App;
 
@@ -18,12 +14,6 @@ pub fn routes() -> Router<App> {
     [payments::routes, promos::routes, staff::routes, reports::routes]
         .into_iter()
         .fold(Router::default(), |router, routes| routes(router))
-}
-
-/// A body that is needed as bytes as well.
-fn parsed<T: DeserializeOwned>(body: &Body) -> Result<T> {
-    let mut request = Request { body: body.0.clone(), ..Request::default() };
-    Json::from_request(&mut request, &Params::default()).map(|Json(value)| value)
 }
 
 /// Text that is there and not empty.

@@ -5,13 +5,12 @@ use std::rc::Rc;
 use cairn_shared::{
     Error, Paise, Result,
     http::{Body, Header, Json, Response, Router},
-    idempotency::{self, Key},
     identity::Caller,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{given, parsed};
+use super::given;
 use crate::{
     app::{App, RECONCILE_PATH, REFUNDS_PATH, REPORT_PATH, Verified, VerifyRequest, provider_down_message},
     domain::{PaymentError, Provider},
@@ -89,31 +88,21 @@ struct OrderView {
     remaining_amount: Option<Paise>,
 }
 
-async fn create_order(app: Rc<App>, caller: Caller, headers: Header, body: Body) -> Result<Response> {
-    let key = Key::of(&headers, format!("{}/create-order", caller.id), &body)?;
-    let request: OrderRequest = parsed(&body)?;
+async fn create_order(app: Rc<App>, caller: Caller, Json(body): Json<OrderRequest>) -> Result<Json<OrderView>> {
     let fail = |cause| error(&app, "Failed to create payment order", cause);
-    let booking_id = given(request.booking_id).ok_or_else(|| fail(PaymentError::BookingIdMissing))?;
+    let booking_id = given(body.booking_id).ok_or_else(|| fail(PaymentError::BookingIdMissing))?;
     let booking_id = booking_id.parse().map_err(|_| fail(PaymentError::UnknownBooking))?;
-    idempotency::once(&app.db, &app.env, key, async || {
-        let made = app.create_order(booking_id, caller.id).await.map_err(fail)?;
-        Ok(Json(OrderView { success: true, order: made.order, remaining_amount: None }))
-    })
-    .await
+    let made = app.create_order(booking_id, caller.id).await.map_err(fail)?;
+    Ok(Json(OrderView { success: true, order: made.order, remaining_amount: None }))
 }
 
-async fn create_balance_order(app: Rc<App>, caller: Caller, headers: Header, body: Body) -> Result<Response> {
-    let key = Key::of(&headers, format!("{}/create-remaining-balance-order", caller.id), &body)?;
-    let request: OrderRequest = parsed(&body)?;
+async fn create_balance_order(app: Rc<App>, caller: Caller, Json(body): Json<OrderRequest>) -> Result<Json<OrderView>> {
     let fail = |cause| error(&app, "Failed to create remaining balance order", cause);
-    let booking_id = given(request.booking_id).ok_or_else(|| Error::bad_request("Booking ID is required"))?;
+    let booking_id = given(body.booking_id).ok_or_else(|| Error::bad_request("Booking ID is required"))?;
     let booking_id = booking_id.parse().map_err(|_| fail(PaymentError::UnknownBooking))?;
-    idempotency::once(&app.db, &app.env, key, async || {
-        let made = app.create_balance_order(booking_id, caller.id).await.map_err(fail)?;
-        let remaining_amount = Some(Paise(made.order.amount));
-        Ok(Json(OrderView { success: true, order: made.order, remaining_amount }))
-    })
-    .await
+    let made = app.create_balance_order(booking_id, caller.id).await.map_err(fail)?;
+    let remaining_amount = Some(Paise(made.order.amount));
+    Ok(Json(OrderView { success: true, order: made.order, remaining_amount }))
 }
 
 /// What Razorpay's checkout hands to the client, or the name of Stripe's PaymentIntent.
@@ -139,15 +128,11 @@ impl VerifyBody {
     }
 }
 
-async fn verify(app: Rc<App>, caller: Caller, headers: Header, body: Body) -> Result<Response> {
-    let key = Key::of(&headers, format!("{}/verify", caller.id), &body)?;
+async fn verify(app: Rc<App>, caller: Caller, Json(body): Json<VerifyBody>) -> Result<Json<Value>> {
     let fail = |cause| error(&app, "Failed to verify payment", cause);
-    let request = parsed::<VerifyBody>(&body)?.request().ok_or_else(|| fail(PaymentError::InvalidSignature))?;
-    idempotency::once(&app.db, &app.env, key, async || {
-        let verified = app.verify(&request, caller.id).await.map_err(fail)?;
-        Ok(verified_view(verified))
-    })
-    .await
+    let request = body.request().ok_or_else(|| fail(PaymentError::InvalidSignature))?;
+    let verified = app.verify(&request, caller.id).await.map_err(fail)?;
+    Ok(verified_view(verified))
 }
 
 fn verified_view(verified: Verified) -> Json<Value> {

@@ -4,14 +4,13 @@ use std::rc::Rc;
 
 use cairn_shared::{
     Error, Id, Paise, Result, Timestamp,
-    http::{Body, Created, Header, Json, Path, Response, Router},
-    idempotency::{self, Key},
+    http::{Created, Json, Path, Router},
     identity::{Admin, Caller},
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
-use super::{given, parsed};
+use super::given;
 use crate::{
     app::{App, NewPromo},
     domain::{Change, DiscountType, OpenError, Promo, PromoProblem, Use},
@@ -216,9 +215,7 @@ async fn promos(app: Rc<App>, _: Admin) -> Result<Json<Vec<PromoView>>> {
     Ok(Json(app.promos().await?.into_iter().map(PromoView::named).collect()))
 }
 
-async fn promo_create(app: Rc<App>, Admin(caller): Admin, headers: Header, body: Body) -> Result<Response> {
-    let key = Key::of(&headers, format!("{}/promos", caller.id), &body)?;
-    let body: PromoBody = parsed(&body)?;
+async fn promo_create(app: Rc<App>, Admin(caller): Admin, Json(body): Json<PromoBody>) -> Result<Created<PromoView>> {
     let fields = body.change()?;
     let value = fields.discount_value.filter(|value| *value != 0);
     let required = (given(body.code), fields.discount_type, value, fields.valid_from, fields.valid_until);
@@ -226,10 +223,7 @@ async fn promo_create(app: Rc<App>, Admin(caller): Admin, headers: Header, body:
         return Err(Error::bad_request("Please provide all required fields"));
     };
     let new = NewPromo { code, discount_type, fields };
-    idempotency::once(&app.db, &app.env, key, async || {
-        Ok(Created(PromoView::plain(app.promo_create(new, &caller).await?)))
-    })
-    .await
+    Ok(Created(PromoView::plain(app.promo_create(new, &caller).await?)))
 }
 
 async fn promo_change(

@@ -5,15 +5,13 @@ use std::rc::Rc;
 
 use cairn_shared::{
     Error, Id, Paise, Result, Timestamp,
-    http::{Body, Created, Header, Json, Path, Problem, Query, Response, Router},
-    idempotency::{self, Key},
+    http::{Created, Json, Path, Problem, Query, Router},
     identity::Admin,
     page::{PageInfo, PageQuery},
     time::DAY,
 };
 use serde::{Deserialize, Serialize};
 
-use super::parsed;
 use crate::{
     app::{App, ReportRequest, WINDOW_MAX},
     domain::{Mismatch, MismatchKind, PaymentError, Report},
@@ -150,19 +148,12 @@ impl ReportBody {
 async fn report_make(
     app: Rc<App>,
     Problem(Admin(caller)): Problem<Admin>,
-    headers: Header,
-    body: Body,
-) -> Result<Response> {
-    let key = Key::of(&headers, format!("{}/reports", caller.id), &body).map_err(Error::problem)?;
-    let body: ReportBody = parsed(&body).map_err(Error::problem)?;
+    Problem(Json(body)): Problem<Json<ReportBody>>,
+) -> Result<Created<ReportView>> {
     let request = body.request(&app, caller.id).map_err(Error::problem)?;
-    let fail = |error| match error {
-        PaymentError::Other(other) => other,
-        other => Error::internal(format!("{other:?}")),
-    };
-    idempotency::once(&app.db, &app.env, key, async || {
-        Ok(Created(ReportView::whole(app.report(&request).await.map_err(fail)?)))
-    })
-    .await
-    .map_err(Error::problem)
+    let made = app.report(&request).await.map_err(|error| match error {
+        PaymentError::Other(other) => other.problem(),
+        other => Error::internal(format!("{other:?}")).problem(),
+    })?;
+    Ok(Created(ReportView::whole(made)))
 }

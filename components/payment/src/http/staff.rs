@@ -4,15 +4,13 @@ use std::rc::Rc;
 
 use cairn_shared::{
     Error, Id, Paise, Result, Timestamp,
-    http::{Body, Header, Json, Path, Problem, Query, Response, Router},
-    idempotency::{self, Key},
+    http::{Json, Path, Problem, Query, Router},
     identity::Admin,
     page::{PageInfo, PageQuery},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::parsed;
 use crate::{
     app::App,
     domain::{OfflineMethod, Refund, RefundError, RefundStatus},
@@ -226,19 +224,9 @@ async fn refunds(
     Ok(Json(RefundPage { refunds: refunds.into_iter().map(Into::into).collect(), pagination: page.info(total) }))
 }
 
-async fn retry(
-    app: Rc<App>,
-    Problem(Admin(caller)): Problem<Admin>,
-    Problem(Path(id)): Problem<Path<Id>>,
-    headers: Header,
-    body: Body,
-) -> Result<Response> {
-    let key = Key::of(&headers, format!("{}/refunds/{id}/retry", caller.id), &body).map_err(Error::problem)?;
-    idempotency::once(&app.db, &app.env, key, async || {
-        app.retry(id).await.map(|refund| Json(RefundView::from(refund))).map_err(refund_error)
-    })
-    .await
-    .map_err(Error::problem)
+async fn retry(app: Rc<App>, _: Problem<Admin>, Problem(Path(id)): Problem<Path<Id>>) -> Result<Json<RefundView>> {
+    let refund = app.retry(id).await.map_err(refund_error)?;
+    Ok(Json(refund.into()))
 }
 
 #[derive(Deserialize)]
@@ -251,19 +239,12 @@ async fn pay_out(
     app: Rc<App>,
     Problem(Admin(caller)): Problem<Admin>,
     Problem(Path(id)): Problem<Path<Id>>,
-    headers: Header,
-    body: Body,
-) -> Result<Response> {
-    let key = Key::of(&headers, format!("{}/refunds/{id}/pay-out", caller.id), &body).map_err(Error::problem)?;
-    let body: PayOutBody = parsed(&body).map_err(Error::problem)?;
+    Problem(Json(body)): Problem<Json<PayOutBody>>,
+) -> Result<Json<RefundView>> {
     let method = body.method.as_deref().and_then(OfflineMethod::parse);
     let wrong = || Error::bad_request("method has to be cash, bank transfer or offline").problem();
     let method = method.ok_or_else(wrong)?;
     let reference = body.reference.unwrap_or_default();
-    idempotency::once(&app.db, &app.env, key, async || {
-        let paid = app.pay_out(id, method, reference.trim(), caller.id).await;
-        paid.map(|refund| Json(RefundView::from(refund))).map_err(refund_error)
-    })
-    .await
-    .map_err(Error::problem)
+    let paid = app.pay_out(id, method, reference.trim(), caller.id).await.map_err(refund_error)?;
+    Ok(Json(paid.into()))
 }

@@ -350,6 +350,29 @@ async fn every_post_that_makes_or_pays_is_done_once_for_its_idempotency_key() {
     assert_eq!((world.count("promos").await, world.count("reports").await), (1, 1));
 }
 
+#[tokio::test]
+async fn every_write_is_done_once_for_a_key() {
+    let world = World::new().await;
+    let id = Id::derive(&["nothing"]).to_string();
+    for (method, path) in world.router.routes() {
+        if method == "GET" || path.starts_with("/_") {
+            continue;
+        }
+        let target = path.replace("{id}", &id);
+        let ask = async |n: u32| {
+            let request = Request::json(method, &target, &json!({ "n": n }))
+                .with_header(CALLER_HEADER, world.caller(world.user, Role::Admin))
+                .with_header("idempotency-key", "a key");
+            world.send(request).await
+        };
+        let first = ask(1).await;
+        assert!(first.0 < 500, "{method} {path}: {first:?}");
+        world.wait(1_000);
+        assert_eq!(ask(1).await, first, "{method} {path}");
+        assert_eq!(ask(2).await.0, 422, "{method} {path}");
+    }
+}
+
 #[test]
 fn the_ledger_is_only_ever_added_to() {
     for source in [

@@ -153,3 +153,25 @@ async fn every_change_of_what_somebody_may_do_is_kept() {
         (&json!({ "role": "user" }), &json!({ "role": "admin" }))
     );
 }
+
+#[tokio::test]
+async fn every_write_is_done_once_for_a_key() {
+    let world = world().await;
+    let admin = world.admin().await;
+    let id = Id::derive(&["nothing"]).to_string();
+    for (method, path) in cairn_shared::component::router::<cairn_user::app::App>().routes() {
+        // An answer with a cookie is not kept, and nobody needs to log out twice.
+        if method == "GET" || path.starts_with("/_") || path == "/api/auth/logout" {
+            continue;
+        }
+        let target = path.replace("{id}", &id);
+        let ask = async |n: u32| {
+            let request = world.request(&admin, method, &target, json!({ "n": n })).await;
+            world.send(request.with_header("idempotency-key", "a key")).await
+        };
+        let first = ask(1).await;
+        assert!(first.status < 500, "{method} {path}: {}", first.status);
+        assert_eq!(ask(1).await.body, first.body, "{method} {path}");
+        assert_eq!(ask(2).await.status, 422, "{method} {path}");
+    }
+}

@@ -100,8 +100,12 @@ impl World {
         self.send(Request::json("POST", path, &body)).await
     }
 
-    /// As the gateway sends it on for the owner of a token.
     pub async fn call(&self, token: &str, method: &str, path: &str, body: Value) -> Answer {
+        self.send(self.request(token, method, path, body).await).await
+    }
+
+    /// As the gateway sends it on for the owner of a token.
+    pub async fn request(&self, token: &str, method: &str, path: &str, body: Value) -> Request {
         let identity = match self.app.authenticate(token).await {
             Ok(account) => Identity::Caller(Box::new(cairn_shared::identity::Caller {
                 id: account.id,
@@ -118,7 +122,7 @@ impl World {
             Err(_) => Identity::InvalidToken,
         };
         let request = Request::json(method, path, &body).with_header(CALLER_HEADER, identity.encode());
-        self.send(request.with_header("authorization", format!("Bearer {token}"))).await
+        request.with_header("authorization", format!("Bearer {token}"))
     }
 
     /// The code of the last mail, if it has one.
