@@ -227,6 +227,12 @@ pub struct Limits {
     pub query_bytes_max: usize,
     /// HTTP requests to the outside at once, of all instances together.
     pub outbound_requests_max: usize,
+    /// Raw connections to the outside that are open, of all instances together.
+    pub outbound_connections_max: usize,
+    /// Key in a key-value store, in bytes.
+    pub key_bytes_max: usize,
+    /// Value that is put into a key-value store, in bytes.
+    pub value_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -243,6 +249,9 @@ impl Default for Limits {
             query_rows_max: 100_000,
             query_bytes_max: 64 << 20,
             outbound_requests_max: 64,
+            outbound_connections_max: 64,
+            key_bytes_max: 1 << 10,
+            value_bytes_max: 1 << 20,
         }
     }
 }

@@ -1,10 +1,6 @@
 //! What an instance holds besides its memory: every capability it was granted, by name.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, UpdateDeadline, component::ResourceTable};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -16,7 +12,11 @@ use crate::{
         allowed_hosts::AllowedHosts,
         key_value,
         outbound_http::{OutboundHooks, OutboundHttp},
-        outbound_tcp, postgres, sqlite,
+        outbound_tcp::{
+            self,
+            places::{Connections, ConnectionsView, Places},
+        },
+        postgres, sqlite,
         stdio::LogStream,
         variables,
     },
@@ -54,6 +54,7 @@ pub struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound_http: OutboundHooks,
+    outbound_tcp: Connections,
     sqlite: sqlite::Ctx,
     postgres: postgres::Ctx,
     key_value: key_value::Ctx,
@@ -97,6 +98,12 @@ impl WasiHttpView for State {
     }
 }
 
+impl ConnectionsView for State {
+    fn connections(&mut self) -> &mut Connections {
+        &mut self.outbound_tcp
+    }
+}
+
 /// Makes the state of a component's instances: what the manifest grants it.
 pub struct StateFactory {
     pub engine: Engine,
@@ -108,12 +115,13 @@ pub struct StateFactory {
     pub files: Vec<(PathBuf, String)>,
     pub allowed_hosts: Arc<AllowedHosts>,
     pub outbound_http: OutboundHttp,
+    pub outbound_tcp: Places,
     pub databases: Arc<sqlite::Databases>,
     pub database_grants: sqlite::Grants,
     pub postgres: Arc<postgres::Databases>,
     pub postgres_grants: postgres::Grants,
     pub stores: Arc<key_value::Stores>,
-    pub store_grants: Arc<BTreeSet<String>>,
+    pub store_grants: Arc<key_value::Grants>,
     pub variables: variables::Ctx,
     pub registry: RegistryHandle,
     pub scheduler: SchedulerHandle,
@@ -151,13 +159,14 @@ impl StateFactory {
             wasi: self.wasi(&current)?,
             http: WasiHttpCtx::new(),
             outbound_http: OutboundHooks::new(self.outbound_http.clone(), Arc::clone(&current)),
+            outbound_tcp: Connections::new(self.outbound_tcp.clone()),
             sqlite: self.databases.ctx(&self.database_grants, &current),
             postgres: postgres::Ctx::new(
                 Arc::clone(&self.postgres),
                 self.postgres_grants.clone(),
                 Arc::clone(&current),
             ),
-            key_value: self.stores.ctx(&self.store_grants),
+            key_value: self.stores.ctx(&self.store_grants, &current),
             variables: self.variables.clone(),
             memory: MemoryLimiter::new(self.store_limits(), Arc::clone(&self.metrics)),
             current,

@@ -94,6 +94,56 @@ async fn limits_on_results_and_outbound_requests_are_told_and_counted() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_and_entries_have_limits_that_are_told_and_counted() {
+    let dir = TestDir::new();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let outside = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut accepted = Vec::new();
+        while let Ok(connection) = listener.accept().await {
+            accepted.push(connection);
+        }
+    });
+    let settings = |id: &str| {
+        format!(
+            "key_value_stores = [\"default\"]\nallowed_outbound_hosts = [\"*://{outside}\"]\n\
+             [component.{id}.tool.cairn.limits]\noutbound_connections = 3\nkey_bytes = \"8B\"\nvalue_bytes = \"1KiB\"\n"
+        )
+    };
+    let (caller, streaming) = (guest("caller"), guest("streaming"));
+    let text = manifest(&[
+        ("caller", &caller, "/...", &settings("caller")),
+        ("streaming", &streaming, "/stream/...", &settings("streaming")),
+        ("callee", &guest("callee"), "", ""),
+    ]);
+    let running = start(&dir, &text).await;
+    let address = running.http_addr();
+    // What a request has left is closed, so that the next one has as many.
+    for _ in 0..2 {
+        assert_eq!(get(address, &format!("/hoard/{outside}")).await.body, "3 Some(33)", "no file descriptors are left");
+        let body = get(address, &format!("/stream/hoard?{}", outside.port())).await.body;
+        assert!(body.starts_with("3 ") && body.contains("limits.outbound_connections"), "{body}");
+    }
+
+    assert_eq!(get(address, "/set/8/1024").await.body, "set");
+    let key = get(address, "/set/9/1024").await.body;
+    assert!(key.contains("longer than 8 bytes, its limits.key_bytes"), "{key}");
+    let value = get(address, "/set/8/1025").await.body;
+    assert!(value.contains("longer than 1024 bytes, its limits.value_bytes"), "{value}");
+
+    let metrics = get(running.operator_addr(), "/metrics").await.body;
+    for (component, limit, count) in [
+        ("caller", "outbound_connections", 2),
+        ("streaming", "outbound_connections", 2),
+        ("caller", "key_bytes", 1),
+        ("caller", "value_bytes", 1),
+    ] {
+        let line = format!(r#"cairn_limits_reached_total{{component="{component}",limit="{limit}"}} {count}"#);
+        assert!(metrics.contains(&line), "{line} in\n{metrics}");
+    }
+}
+
 /// The 99th percentile of the time that a neighbour takes to answer, in ms.
 async fn neighbours_p99_ms(address: std::net::SocketAddr) -> f64 {
     let mut times = Vec::new();

@@ -8,32 +8,30 @@
 //! not need that says so with a store in memory, which is bounded and forgets
 //! what was written longest ago.
 
-mod atomics;
 mod entries;
 mod file;
+mod granted;
 mod memory;
 mod postgres;
 mod spin2;
 mod stores;
 mod wasi;
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use wasmtime::component::{Accessor, FutureReader, HasData, Linker, Resource, ResourceTable, StreamReader};
 
-use self::bindings::spin::key_value::key_value as wit;
+use self::{bindings::spin::key_value::key_value as wit, granted::Granted};
 pub(crate) use self::file::{CREATE_ENTRIES, FILE};
 pub use self::{
+    granted::Grants,
     memory::MemoryLimits,
     stores::{Settings, Stores},
 };
-use crate::capability::sqlite;
+use crate::{call::CurrentCall, capability::sqlite};
 
 mod bindings {
     wasmtime::component::bindgen!({
@@ -60,9 +58,9 @@ pub enum Error {
     AccessDenied,
     #[error("the store handle is not valid")]
     InvalidStore,
-    #[error("the key is longer than {0} bytes")]
+    #[error("the key is longer than {0} bytes, its limits.key_bytes")]
     KeyTooLong(usize),
-    #[error("the value is longer than {0} bytes")]
+    #[error("the value is longer than {0} bytes, its limits.value_bytes")]
     ValueTooLong(usize),
     #[error("the query result exceeds limit: more than {0} bytes")]
     TooManyBytes(usize),
@@ -114,7 +112,7 @@ impl Error {
 
 /// What a guest's store handle stands for.
 pub struct Handle {
-    store: stores::Store,
+    store: Granted,
     open: Arc<AtomicUsize>,
 }
 
@@ -124,23 +122,21 @@ impl Drop for Handle {
     }
 }
 
-/// A store, and where it is.
-type Place = (Arc<Stores>, stores::Store);
-
 /// The state of one instance.
 pub struct Ctx {
     stores: Arc<Stores>,
-    granted: Arc<BTreeSet<String>>,
+    grants: Arc<Grants>,
+    current: Arc<CurrentCall>,
     open: Arc<AtomicUsize>,
 }
 
 impl Ctx {
-    fn new(stores: Arc<Stores>, granted: Arc<BTreeSet<String>>) -> Self {
-        Self { stores, granted, open: Arc::default() }
+    fn new(stores: Arc<Stores>, grants: Arc<Grants>, current: Arc<CurrentCall>) -> Self {
+        Self { stores, grants, current, open: Arc::default() }
     }
 
     fn open(&self, label: &str) -> Result<Handle, Error> {
-        if !self.granted.contains(label) {
+        if !self.grants.labels.contains(label) {
             return Err(Error::AccessDenied);
         }
         let store = self.stores.store(label).ok_or(Error::NoSuchStore)?;
@@ -148,7 +144,8 @@ impl Ctx {
             return Err(Error::StoreTableFull);
         }
         self.open.fetch_add(1, Relaxed);
-        Ok(Handle { store, open: self.open.clone() })
+        let (stores, grants, current) = (self.stores.clone(), self.grants.clone(), self.current.clone());
+        Ok(Handle { store: Granted { stores, store, grants, current }, open: self.open.clone() })
     }
 }
 
@@ -177,9 +174,9 @@ impl<'a> View<'a> {
         Ok(())
     }
 
-    fn store(&self, handle: &Resource<Handle>) -> Result<Place, Error> {
+    fn store(&self, handle: &Resource<Handle>) -> Result<Granted, Error> {
         let handle = self.table.get(handle).map_err(|_invalid| Error::InvalidStore)?;
-        Ok((self.ctx.stores.clone(), handle.store.clone()))
+        Ok(handle.store.clone())
     }
 }
 
@@ -205,8 +202,7 @@ impl<T: Send + 'static> wit::HostStoreWithStore<T> for KeyValue {
         handle: Resource<Handle>,
         key: String,
     ) -> Result<Option<Vec<u8>>, Error> {
-        let (stores, store) = store(accessor, &handle)?;
-        stores.get(&store, &key).await
+        store(accessor, &handle)?.get(&key).await
     }
 
     async fn set(
@@ -215,26 +211,22 @@ impl<T: Send + 'static> wit::HostStoreWithStore<T> for KeyValue {
         key: String,
         value: Vec<u8>,
     ) -> Result<(), Error> {
-        let (stores, store) = store(accessor, &handle)?;
-        stores.set(&store, key, value).await
+        store(accessor, &handle)?.set(key, value).await
     }
 
     async fn delete(accessor: &Accessor<T, Self>, handle: Resource<Handle>, key: String) -> Result<(), Error> {
-        let (stores, store) = store(accessor, &handle)?;
-        stores.delete(&store, &key).await
+        store(accessor, &handle)?.delete(&key).await
     }
 
     async fn exists(accessor: &Accessor<T, Self>, handle: Resource<Handle>, key: String) -> Result<bool, Error> {
-        let (stores, store) = store(accessor, &handle)?;
-        stores.exists(&store, &key).await
+        store(accessor, &handle)?.exists(&key).await
     }
 
     async fn get_keys(
         accessor: &Accessor<T, Self>,
         handle: Resource<Handle>,
     ) -> wasmtime::Result<(StreamReader<String>, FutureReader<Result<(), wit::Error>>)> {
-        let (stores, store) = store(accessor, &handle)?;
-        let (keys, end) = match stores.keys(&store).await {
+        let (keys, end) = match store(accessor, &handle)?.keys().await {
             Ok(keys) => (keys, Ok(())),
             Err(error) => (Vec::new(), Err(error.into_wit())),
         };
@@ -247,7 +239,7 @@ impl<T: Send + 'static> wit::HostStoreWithStore<T> for KeyValue {
     }
 }
 
-fn store<T: Send + 'static>(accessor: &Accessor<T, KeyValue>, handle: &Resource<Handle>) -> Result<Place, Error> {
+fn store<T: Send + 'static>(accessor: &Accessor<T, KeyValue>, handle: &Resource<Handle>) -> Result<Granted, Error> {
     accessor.with(|mut access| access.get().store(handle))
 }
 

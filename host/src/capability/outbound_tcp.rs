@@ -3,6 +3,8 @@
 //! A guest resolves names itself and then asks for an address, so each address is
 //! held against the list again, and names on the list are resolved for that.
 
+pub mod places;
+
 use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use wasmtime_wasi::{WasiCtxBuilder, sockets::SocketAddrUse};

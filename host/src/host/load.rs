@@ -24,6 +24,7 @@ use crate::{
         allowed_hosts::AllowedHosts,
         key_value::{self, Stores},
         outbound_http::{OutboundHttp, OwnAddress, relative},
+        outbound_tcp::places::{self, Places},
         postgres,
         sqlite::{self, Databases, Grants},
         variables::{self, Resolver, Sources},
@@ -363,11 +364,16 @@ impl Loader {
                 Arc::clone(&metrics),
                 component.limits.outbound_requests_max,
             ),
+            outbound_tcp: Places::new(component.limits.outbound_connections_max, Arc::clone(&metrics)),
             databases: Arc::clone(&shared.databases),
             database_grants: Grants::new(component.sqlite_databases.clone(), component.limits.statement_time_max)
                 .with_result_max(component.limits.query_rows_max, component.limits.query_bytes_max),
             stores: Arc::clone(&shared.stores),
-            store_grants: Arc::new(component.key_value_stores.iter().cloned().collect()),
+            store_grants: Arc::new(key_value::Grants {
+                labels: component.key_value_stores.iter().cloned().collect(),
+                key_bytes_max: component.limits.key_bytes_max,
+                value_bytes_max: component.limits.value_bytes_max,
+            }),
             variables: shared.variables.ctx(&component.id),
             registry: shared.registry.clone(),
             scheduler: shared.scheduler.clone(),
@@ -476,6 +482,7 @@ fn host_linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    places::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     relative::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;

@@ -308,6 +308,8 @@ fn restrict_variables(report: &mut Report<'_>, names: &[At<String>], component: 
 
 fn read_limits(limits: &mut Section<'_, '_>, report: &mut Report<'_>) -> Limits {
     const MIB: u64 = 1 << 20;
+    /// With the label of its store, a key has to fit into a page of an index on Postgres.
+    const KEY_BYTES_MAX: u64 = 2 << 10;
     let default = Limits::default();
     Limits {
         memory_bytes_max: size(limits, report, "memory", MIB..=4096 * MIB).unwrap_or(default.memory_bytes_max),
@@ -324,6 +326,10 @@ fn read_limits(limits: &mut Section<'_, '_>, report: &mut Report<'_>) -> Limits 
         query_bytes_max: size(limits, report, "query_bytes", 1..=64 * MIB).unwrap_or(default.query_bytes_max),
         outbound_requests_max: count(limits, report, "outbound_requests", 1..=10_000)
             .unwrap_or(default.outbound_requests_max),
+        outbound_connections_max: count(limits, report, "outbound_connections", 1..=10_000)
+            .unwrap_or(default.outbound_connections_max),
+        key_bytes_max: size(limits, report, "key_bytes", 1..=KEY_BYTES_MAX).unwrap_or(default.key_bytes_max),
+        value_bytes_max: size(limits, report, "value_bytes", 1..=16 * MIB).unwrap_or(default.value_bytes_max),
     }
 }
 

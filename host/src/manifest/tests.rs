@@ -58,7 +58,7 @@ watch = ["src/**/*.rs"]
 source = "target/web.wasm"
 sqlite_databases = ["web"]
 variables = ["url", "key"]
-limits = { memory = "128MiB", concurrency = 8, queue = 0, request_time = "10s", cpu_time = "500ms", instance_requests = 100, body = "1MiB", statement_time = "2min", query_rows = 500, query_bytes = "2MiB", outbound_requests = 3 }
+limits = { memory = "128MiB", concurrency = 8, queue = 0, request_time = "10s", cpu_time = "500ms", instance_requests = 100, body = "1MiB", statement_time = "2min", query_rows = 500, query_bytes = "2MiB", outbound_requests = 3, outbound_connections = 2, key_bytes = "64B", value_bytes = "8KiB" }
 schedule = [{ cron = "*/15  * * * *", path = "/_jobs/expire", utc_offset = "+05:30" }]
 
 [component.web.tool.other]
@@ -132,6 +132,9 @@ fn a_whole_manifest_becomes_an_application() {
         query_rows_max: 500,
         query_bytes_max: 2 << 20,
         outbound_requests_max: 3,
+        outbound_connections_max: 2,
+        key_bytes_max: 64,
+        value_bytes_max: 8 << 10,
     };
     assert_eq!(web.limits, limits);
     let job = Job { cron: "*/15  * * * *".to_owned(), path: "/_jobs/expire".to_owned(), utc_offset_minutes: 330 };

@@ -189,6 +189,12 @@ label! {
         QueryBytes = "query_bytes",
         /// HTTP requests to the outside at once.
         OutboundRequests = "outbound_requests",
+        /// Raw connections to the outside that are open.
+        OutboundConnections = "outbound_connections",
+        /// Bytes of a key in a key-value store.
+        KeyBytes = "key_bytes",
+        /// Bytes of a value in a key-value store.
+        ValueBytes = "value_bytes",
     }
 }
 
@@ -377,7 +383,7 @@ impl Families {
             call_duration: durations(r, "call_duration", "Time of a call between components"),
             traps: counters(r, "traps", "Requests and calls that ended in a trap"),
             deadlines: counters(r, "deadlines", "Limits on time that were reached"),
-            limits: counters(r, "limits_reached", "Limits on memory, results and requests that were reached"),
+            limits: counters(r, "limits_reached", "Limits, other than on time, that were reached"),
             scheduler_runs: counters(r, "scheduler_runs", "Runs of jobs and wakes, by outcome"),
             outbound: counters(r, "outbound_http_requests", "HTTP requests to the outside"),
             exports: counters(r, "telemetry_exports", "Requests to the OpenTelemetry collector"),

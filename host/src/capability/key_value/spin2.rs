@@ -37,28 +37,23 @@ impl wit::HostStore for View<'_> {
     }
 
     async fn get(&mut self, handle: Resource<Handle>, key: String) -> Result<Option<Vec<u8>>, Error> {
-        let (stores, store) = self.store(&handle)?;
-        stores.get(&store, &key).await
+        self.store(&handle)?.get(&key).await
     }
 
     async fn set(&mut self, handle: Resource<Handle>, key: String, value: Vec<u8>) -> Result<(), Error> {
-        let (stores, store) = self.store(&handle)?;
-        stores.set(&store, key, value).await
+        self.store(&handle)?.set(key, value).await
     }
 
     async fn delete(&mut self, handle: Resource<Handle>, key: String) -> Result<(), Error> {
-        let (stores, store) = self.store(&handle)?;
-        stores.delete(&store, &key).await
+        self.store(&handle)?.delete(&key).await
     }
 
     async fn exists(&mut self, handle: Resource<Handle>, key: String) -> Result<bool, Error> {
-        let (stores, store) = self.store(&handle)?;
-        stores.exists(&store, &key).await
+        self.store(&handle)?.exists(&key).await
     }
 
     async fn get_keys(&mut self, handle: Resource<Handle>) -> Result<Vec<String>, Error> {
-        let (stores, store) = self.store(&handle)?;
-        stores.keys(&store).await
+        self.store(&handle)?.keys().await
     }
 
     async fn drop(&mut self, handle: Resource<Handle>) -> wasmtime::Result<()> {

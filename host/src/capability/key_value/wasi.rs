@@ -33,7 +33,7 @@ mod bindings {
 
 /// What a guest's compare-and-swap handle stands for: a key and the value that it had.
 pub struct Cas {
-    handle: super::Place,
+    store: super::Granted,
     key: String,
     seen: Option<Vec<u8>>,
 }
@@ -73,23 +73,19 @@ impl wit::Host for View<'_> {
 
 impl wit::HostBucket for View<'_> {
     async fn get(&mut self, bucket: Resource<Handle>, key: String) -> Result<Option<Vec<u8>>, Error> {
-        let (stores, store) = self.store(&bucket)?;
-        stores.get(&store, &key).await
+        self.store(&bucket)?.get(&key).await
     }
 
     async fn set(&mut self, bucket: Resource<Handle>, key: String, value: Vec<u8>) -> Result<(), Error> {
-        let (stores, store) = self.store(&bucket)?;
-        stores.set(&store, key, value).await
+        self.store(&bucket)?.set(key, value).await
     }
 
     async fn delete(&mut self, bucket: Resource<Handle>, key: String) -> Result<(), Error> {
-        let (stores, store) = self.store(&bucket)?;
-        stores.delete(&store, &key).await
+        self.store(&bucket)?.delete(&key).await
     }
 
     async fn exists(&mut self, bucket: Resource<Handle>, key: String) -> Result<bool, Error> {
-        let (stores, store) = self.store(&bucket)?;
-        stores.exists(&store, &key).await
+        self.store(&bucket)?.exists(&key).await
     }
 
     /// All keys come at once, so there is never a cursor to go on from.
@@ -97,8 +93,7 @@ impl wit::HostBucket for View<'_> {
         if cursor.is_some() {
             return Err(Error::NoCursor);
         }
-        let (stores, store) = self.store(&bucket)?;
-        Ok(wit::KeyResponse { keys: stores.keys(&store).await?, cursor: None })
+        Ok(wit::KeyResponse { keys: self.store(&bucket)?.keys().await?, cursor: None })
     }
 
     async fn drop(&mut self, bucket: Resource<Handle>) -> wasmtime::Result<()> {
@@ -112,32 +107,21 @@ impl several::Host for View<'_> {
         bucket: Resource<Handle>,
         keys: Vec<String>,
     ) -> Result<Vec<(String, Option<Vec<u8>>)>, Error> {
-        let (stores, store) = self.store(&bucket)?;
-        let bytes_max = stores.settings().database.result_bytes_max;
-        let (mut entries, mut bytes) = (Vec::new(), 0);
-        for key in keys {
-            let value = stores.get(&store, &key).await?;
-            bytes += key.len() + value.as_ref().map_or(0, Vec::len);
-            if bytes > bytes_max {
-                return Err(Error::TooManyBytes(bytes_max));
-            }
-            entries.push((key, value));
-        }
-        Ok(entries)
+        self.store(&bucket)?.get_many(keys).await
     }
 
     async fn set_many(&mut self, bucket: Resource<Handle>, entries: Vec<(String, Vec<u8>)>) -> Result<(), Error> {
-        let (stores, store) = self.store(&bucket)?;
+        let store = self.store(&bucket)?;
         for (key, value) in entries {
-            stores.set(&store, key, value).await?;
+            store.set(key, value).await?;
         }
         Ok(())
     }
 
     async fn delete_many(&mut self, bucket: Resource<Handle>, keys: Vec<String>) -> Result<(), Error> {
-        let (stores, store) = self.store(&bucket)?;
+        let store = self.store(&bucket)?;
         for key in keys {
-            stores.delete(&store, &key).await?;
+            store.delete(&key).await?;
         }
         Ok(())
     }
@@ -145,17 +129,15 @@ impl several::Host for View<'_> {
 
 impl atomics::Host for View<'_> {
     async fn increment(&mut self, bucket: Resource<Handle>, key: String, delta: i64) -> Result<i64, Error> {
-        let (stores, store) = self.store(&bucket)?;
-        stores.increment(&store, &key, delta).await
+        self.store(&bucket)?.increment(&key, delta).await
     }
 
     async fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> Result<(), CasError> {
         let cas = self.table.delete(cas).map_err(|_invalid| Error::InvalidStore)?;
-        let (stores, store) = &cas.handle;
-        if stores.swap(store, &cas.key, cas.seen.as_deref(), value).await? {
+        if cas.store.swap(&cas.key, cas.seen.as_deref(), value).await? {
             return Ok(());
         }
-        let seen = stores.get(store, &cas.key).await?;
+        let seen = cas.store.get(&cas.key).await?;
         Err(CasError::Changed(self.push(Cas { seen, ..cas })?))
     }
 
@@ -169,10 +151,9 @@ impl atomics::Host for View<'_> {
 
 impl atomics::HostCas for View<'_> {
     async fn new(&mut self, bucket: Resource<Handle>, key: String) -> Result<Resource<Cas>, Error> {
-        let handle = self.store(&bucket)?;
-        let (stores, store) = &handle;
-        let seen = stores.get(store, &key).await?;
-        self.push(Cas { handle, key, seen })
+        let store = self.store(&bucket)?;
+        let seen = store.get(&key).await?;
+        self.push(Cas { store, key, seen })
     }
 
     async fn current(&mut self, cas: Resource<Cas>) -> Result<Option<Vec<u8>>, Error> {

@@ -57,6 +57,8 @@ impl handler::Guest for Guest {
             "tcp" => {
                 std::net::TcpStream::connect(rest).map_or_else(|error| error.to_string(), |_| "connected".to_owned())
             }
+            "hoard" => hoard(rest),
+            "set" => set(rest).await,
             service => return forward(service, rest, request.headers).await,
         };
         Response { status: 200, headers: vec![("content-type".into(), "text/plain".into())], body: body.into_bytes() }
@@ -150,6 +152,28 @@ async fn postgres(lines: &str) -> String {
         return "leaked".to_owned();
     }
     answer
+}
+
+/// Makes connections until one is refused. Gives how many there were, and why not more.
+fn hoard(address: &str) -> String {
+    let mut hoarded = Vec::new();
+    loop {
+        match std::net::TcpStream::connect(address) {
+            Ok(connection) => hoarded.push(connection),
+            Err(error) => return format!("{} {:?}", hoarded.len(), error.raw_os_error()),
+        }
+    }
+}
+
+/// Sets an entry whose key and value are so many bytes long.
+async fn set(lengths: &str) -> String {
+    let (key, value) = lengths.split_once('/').unwrap_or_default();
+    let length = |text: &str| text.parse().unwrap_or_default();
+    let store = spin_sdk::key_value::Store::open_default().await.expect("the store opens");
+    match store.set("k".repeat(length(key)), vec![0; length(value)]).await {
+        Ok(()) => "set".to_owned(),
+        Err(error) => error.to_string(),
+    }
 }
 
 async fn forward(service: &str, rest: &str, headers: Vec<(String, String)>) -> Response {
