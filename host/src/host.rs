@@ -8,6 +8,7 @@ mod files;
 mod gate;
 mod load;
 mod record;
+mod remote;
 pub mod swap;
 mod trial;
 pub(crate) mod version_files;

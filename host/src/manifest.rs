@@ -12,6 +12,7 @@ mod component;
 mod files;
 mod problem;
 mod section;
+mod source;
 mod spin;
 mod template;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use std::{
 pub use allowed_host::{AllowedHost, AllowedHostError};
 pub use files::MountedFile;
 pub use problem::{Position, Problem, Problems};
+pub use source::{Remote, Source};
 pub use template::{Template, TemplateError};
 
 /// Size of a manifest, in bytes.
@@ -150,8 +152,8 @@ pub struct Component {
     pub id: String,
     /// For people; may be empty.
     pub description: String,
-    /// Path of the `.wasm` file: `tool.cairn.source` where given, else `source`.
-    pub source: PathBuf,
+    /// Its code: `tool.cairn.source` where given, else `source`.
+    pub source: Source,
     /// Where the manifest names [`Self::source`].
     pub source_at: Position,
     /// Labels of the databases it may open (`tool.cairn.sqlite_databases` wins).

@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     host::swap::{Replacement, Swapper},
-    manifest::Application,
+    manifest::{Application, Source},
     precompiled::{COMPONENT_BYTES_MAX, content_hash},
     registry::Registry,
 };
@@ -48,8 +48,12 @@ impl Watch {
     /// changes unseen meanwhile.
     #[must_use]
     pub fn new(application: &Application) -> Self {
-        let components = application.components.iter();
-        Self::of(components.map(|one| (one.id.clone(), application.dir.join(&one.source))).collect())
+        let files = application.components.iter().filter_map(|component| match &component.source {
+            Source::File(path) => Some((component.id.clone(), application.dir.join(path))),
+            // It is known by its content, and so does not change.
+            Source::Remote(_) => None,
+        });
+        Self::of(files.collect())
     }
 
     fn of(sources: Vec<(String, PathBuf)>) -> Self {

@@ -16,6 +16,7 @@ use super::{
     database_metrics::{DatabaseMetrics, PoolMetrics},
     files,
     record::{Change, Kept, Record},
+    remote,
     swap::Swapped,
     version_files::VersionFiles,
 };
@@ -34,7 +35,7 @@ use crate::{
     database::{self, Database, Location},
     engine,
     links::{self, LinkProblem, Plan, Providers, absent, answer::Answers, wake::SchedulerHandle},
-    manifest::{Application, Component},
+    manifest::{Application, Component, Remote, Source},
     precompiled::{COMPONENT_BYTES_MAX, CompiledCache, content_hash},
     registry::{Registry, RegistryHandle},
     release::{Release, Routing},
@@ -236,9 +237,7 @@ impl Loader {
 
     /// Compiles a version that is kept.
     pub(super) async fn compile_kept(&self, hash: String) -> Result<Compiled, String> {
-        let files = Arc::clone(&self.files);
-        let bytes = blocking(move || files.bytes(&hash)).await?;
-        self.compile(bytes.into()).await
+        self.compile(self.kept_bytes(hash).await?).await
     }
 
     /// Compiles all components at once, each in the version that is in force.
@@ -262,54 +261,86 @@ impl Loader {
     }
 
     /// The version of a component that is in force: the one that was put in force last,
-    /// unless the file that the manifest names was changed since.
+    /// unless what the manifest names was changed since.
     async fn find(&self, component: &Component, kept: Option<&Kept>) -> Result<Found, String> {
-        let (path, files) = (self.source(component), Arc::clone(&self.files));
-        let kept = kept.map(|kept| (kept.deployed.clone(), kept.current.hash.clone()));
-        let (bytes, deployed) = blocking(move || {
-            let bytes = std::fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-            let deployed = content_hash(&bytes);
-            match kept {
-                Some((known, current)) if known == deployed && current != deployed => {
-                    let swapped = files.bytes(&current).map_err(|problem| {
-                        format!("{problem}; put the version {current} there, or change the file {}", path.display())
-                    })?;
-                    Ok((swapped, deployed))
-                }
-                _ => {
-                    // A file that is overwritten must not take the way back with it.
-                    files.keep(&deployed, &bytes).map_err(|error| format!("cannot keep a copy of it: {error}"))?;
-                    Ok((bytes, deployed))
-                }
+        let (bytes, deployed) = match &component.source {
+            Source::File(path) => {
+                let (bytes, deployed) = self.read(path).await?;
+                let bytes = match self.swapped(kept, &deployed).await? {
+                    Some(swapped) => swapped,
+                    None => {
+                        // A file that is overwritten must not take the way back with it.
+                        let keeping = self.keep(deployed.clone(), bytes.clone()).await;
+                        keeping.map_err(|problem| format!("cannot keep a copy of it: {problem}"))?;
+                        bytes
+                    }
+                };
+                (bytes, deployed)
             }
-        })
-        .await?;
-        let compiled = self.compile(bytes.into()).await?;
+            Source::Remote(remote) => {
+                let bytes = match self.swapped(kept, &remote.sha256).await? {
+                    Some(swapped) => swapped,
+                    None => self.fetch(&component.id, remote).await?,
+                };
+                (bytes, remote.sha256.clone())
+            }
+        };
+        let compiled = self.compile(bytes).await?;
         Ok(Found { component: component.id.clone(), compiled, deployed })
     }
 
-    fn source(&self, component: &Component) -> PathBuf {
-        self.application.dir.join(&component.source)
+    /// A file that the manifest names, and its hash.
+    async fn read(&self, path: &Path) -> Result<(Bytes, String), String> {
+        let path = self.application.dir.join(path);
+        blocking(move || {
+            let bytes = std::fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            let hash = content_hash(&bytes);
+            Ok((bytes.into(), hash))
+        })
+        .await
+    }
+
+    /// The version that was put in force since `deployed` was, if one was.
+    async fn swapped(&self, kept: Option<&Kept>, deployed: &str) -> Result<Option<Bytes>, String> {
+        let Some(kept) = kept.filter(|kept| kept.deployed == deployed && kept.current.hash != deployed) else {
+            return Ok(None);
+        };
+        let current = &kept.current.hash;
+        let bytes = self.kept_bytes(current.clone()).await;
+        bytes.map(Some).map_err(|problem| {
+            format!("{problem}; put the version {current} there, or change what the manifest names as the source")
+        })
+    }
+
+    /// What the manifest names by its digest: a copy, if there is one.
+    async fn fetch(&self, component: &str, remote: &Remote) -> Result<Bytes, String> {
+        if let Ok(bytes) = self.kept_bytes(remote.sha256.clone()).await {
+            return Ok(bytes);
+        }
+        let bytes = remote::fetch(component, remote).await?;
+        let keeping = self.keep(remote.sha256.clone(), bytes.clone()).await;
+        keeping.map_err(|problem| format!("cannot keep a copy of it: {problem}"))?;
+        Ok(bytes)
+    }
+
+    async fn kept_bytes(&self, hash: String) -> Result<Bytes, String> {
+        let files = Arc::clone(&self.files);
+        blocking(move || files.bytes(&hash).map(Bytes::from)).await
     }
 
     /// What is to be written down of versions that come into force.
     pub(super) async fn changes(&self, swapped: &[Swapped]) -> Vec<Change> {
-        let changes: Vec<_> = swapped
-            .iter()
-            .filter_map(|swapped| {
-                let component = self.application.component(&swapped.component)?;
-                Some((component.id.clone(), swapped.to.clone(), self.source(component)))
-            })
-            .collect();
-        let hashed = blocking(move || {
-            let hashed = changes.into_iter().map(|(component, hash, path)| {
+        let mut changes = Vec::new();
+        for Swapped { component, to, .. } in swapped {
+            let Some(settings) = self.application.component(component) else { continue };
+            let deployed = match &settings.source {
                 // A file that is not there now is a new one when it is.
-                let deployed = std::fs::read(path).map(|bytes| content_hash(&bytes)).unwrap_or_default();
-                Change { component, hash, deployed }
-            });
-            Ok(hashed.collect())
-        });
-        hashed.await.unwrap_or_default()
+                Source::File(path) => self.read(path).await.map(|(_, hash)| hash).unwrap_or_default(),
+                Source::Remote(remote) => remote.sha256.clone(),
+            };
+            changes.push(Change { component: component.clone(), hash: to.clone(), deployed });
+        }
+        changes
     }
 
     /// Makes `record` the one that the next start finds.

@@ -8,6 +8,7 @@ use super::{
     AllowedHost, Build, Component, Files, Job, Limits, Variable, files,
     problem::Report,
     section::{At, Section, advice},
+    source,
     spin::{check_template, is_label, is_lower_snake},
     units,
 };
@@ -49,9 +50,9 @@ pub(super) fn read(
         cairn.finish(report);
         source
     });
-    let source = read_source(section, report, own_source)?;
+    let source = source::read(section, report, own_source)?;
     component.source_at = report.position(&source.span);
-    component.source = PathBuf::from(source.value);
+    component.source = source.value;
     Some(component)
 }
 
@@ -64,34 +65,6 @@ fn refuse_unsupported(section: &mut Section<'_, '_>, report: &mut Report<'_>) {
     // A profile counts only for who asks for it by name, which nobody can here.
     section.section(report, "profile");
     section.ignore("targets");
-}
-
-/// The path under `tool.cairn.source`, else the one under `source`.
-fn read_source(section: &mut Section<'_, '_>, report: &mut Report<'_>, own: Option<At<String>>) -> Option<At<String>> {
-    let remote = section.value("source").filter(|value| value.get_ref().is_table());
-    let source = match (own, remote) {
-        (Some(own), Some(_)) => Some(own),
-        (Some(own), None) => {
-            section.string(report, "source");
-            Some(own)
-        }
-        (None, Some(remote)) => {
-            report.add(
-                &remote.span(),
-                format!(
-                    "{}: a source at a URL or in a registry is not supported; fetch it when building and give its path",
-                    section.name()
-                ),
-            );
-            None
-        }
-        (None, None) => section.required_string(report, "source", "\"path/to/file.wasm\""),
-    };
-    let source = source?;
-    if source.value.is_empty() {
-        report.add(&source.span, "the path is empty; give the path of a `.wasm` file");
-    }
-    Some(source)
 }
 
 /// A list of labels of stores or databases, each named once.

@@ -2,7 +2,7 @@
 
 use std::path::{Component as PathPart, Path, PathBuf};
 
-use super::{Application, Component, Files, Problem, Problems};
+use super::{Application, Component, Files, Problem, Problems, Source};
 
 /// Files that one component may see.
 const FILES_MAX: usize = 10_000;
@@ -27,7 +27,10 @@ impl Application {
     pub fn check_files(&self) -> Result<(), Problems> {
         let mut problems = Vec::new();
         for component in &self.components {
-            if let Err(message) = check_source(&self.dir.join(&component.source)) {
+            // What is elsewhere is looked for when the application starts.
+            if let Source::File(path) = &component.source
+                && let Err(message) = check_source(&self.dir.join(path))
+            {
                 let message = format!("component `{}`: {message}", component.id);
                 let at = component.source_at;
                 problems.push(Problem { at, message });

@@ -99,7 +99,7 @@ fn a_whole_manifest_becomes_an_application() {
     assert_eq!(routes, [(&shop, &component("web")), (&Route::Private, &component("stock-keeper"))]);
 
     let web = application.component("web").unwrap();
-    assert_eq!(web.source, Path::new("target/web.wasm"));
+    assert_eq!(web.source, Source::File("target/web.wasm".into()));
     assert_eq!(web.description, "What customers see");
     assert_eq!(web.sqlite_databases, ["web"]);
     assert_eq!(web.key_value_stores, ["sessions", "default"]);
@@ -170,8 +170,39 @@ fn lists_of_our_own_replace_those_that_spin_reads_even_by_nothing() {
         "#,
     );
     let a = &application.components[0];
-    assert_eq!(a.source, Path::new("a.wasm"));
+    assert_eq!(a.source, Source::File("a.wasm".into()));
     assert!(a.key_value_stores.is_empty() && a.allowed_outbound_hosts.is_empty() && a.variables.is_empty());
+}
+
+#[test]
+fn a_source_at_a_url_has_a_digest_and_is_reached_safely() {
+    let digest = format!("sha256:{}", "0A".repeat(32));
+    let source = |url: &str| {
+        let application = good(&format!("component.a.source = {{ url = \"{url}\", digest = \"{digest}\" }}"));
+        application.components[0].source.clone()
+    };
+    for url in
+        ["https://example.com/a.wasm?x=1", "http://127.0.0.1:8000/a.wasm", "http://localhost/a", "http://[::1]/a"]
+    {
+        let expected = Remote { url: url.parse().unwrap(), sha256: "0a".repeat(32) };
+        assert_eq!(source(url), Source::Remote(expected));
+    }
+    check(
+        r#"component.a.source = { url = "http://example.com/a.wasm", digest = "sha256:00" }
+component.b.source = { url = "https://key@example.com/a.wasm", digest = "md5:00", size = 1 }
+component.c.source = { url = "file:///a.wasm" }
+component.d.source = { registry = "ttl.sh", package = "a:b", version = "1.0.0" }
+component.e.source = 7"#,
+        "spin.toml:3:30: the URL \"http://example.com/a.wasm\" is not encrypted; only a server on this machine may be reached by `http`, so use `https`\n\
+         spin.toml:3:68: digest \"sha256:00\" must be `sha256:` and the file's SHA-256 in 64 hexadecimal digits\n\
+         spin.toml:4:30: the URL \"https://key@example.com/a.wasm\" has a user name; leave credentials out of it\n\
+         spin.toml:4:73: digest \"md5:00\" must be `sha256:` and the file's SHA-256 in 64 hexadecimal digits\n\
+         spin.toml:4:83: the source of component `b` has no key `size`; remove it\n\
+         spin.toml:5:22: the source of component `c` has no `digest`; add `digest = \"sha256:…\"`\n\
+         spin.toml:5:30: the URL \"file:///a.wasm\" cannot be understood\n\
+         spin.toml:6:22: the source of component `d` is in a registry, which is not supported; give its `url` and `digest`\n\
+         spin.toml:7:22: `source` of component `e` must be a string, not an integer",
+    );
 }
 
 #[test]
@@ -211,7 +242,7 @@ spin.toml:5:1: `[application]` has no key `verson`; did you mean `version`?
 spin.toml:8:1: variable `token` has no value to start from; add `default = "…"` or `required = true`
 spin.toml:11:9: route "users" must begin with `/`
 spin.toml:14:11: `redis` triggers are not supported: this host serves HTTP; use `[[trigger.http]]`
-spin.toml:18:10: component `web`: a source at a URL or in a registry is not supported; fetch it when building and give its path
+spin.toml:18:10: the source of component `web` has no `digest`; add `digest = "sha256:…"`
 spin.toml:19:20: `sqlite_databases` of component `web` must be a list of strings, not a string
 spin.toml:20:27: "example.com" has no scheme; write `scheme://host:port`, such as `https://api.example.com`
 spin.toml:21:21: there is no variable `tokn`; did you mean `token`?
@@ -349,7 +380,7 @@ anything = true
     let expected =
         ["http://example.com", "https://example.com", "http://127.0.0.1:8080", "https://127.0.0.1:8080", "http://self"];
     assert_eq!(application.components[0].allowed_outbound_hosts, expected);
-    assert_eq!(application.components[0].source, Path::new("a.wasm"));
+    assert_eq!(application.components[0].source, Source::File("a.wasm".into()));
 }
 
 #[test]
