@@ -61,7 +61,8 @@ Options of up and check:
 
 Options of commands to a running application:
   --data, --socket                where its socket is, as for up
-  --operator <address>            asks there instead, with the token
+  --operator <address>            asks there instead, with the token; named several times,
+                                  swap and rollback go from host to host
   --operator-token-file <file>    the token
   --json                          prints JSON
 
@@ -176,6 +177,8 @@ mod tests {
             ("swap a a.wasm --canary 10% --for soon", "--for is a time such as 60s or 10min, not \"soon\""),
             ("swap a a.wasm --for 60s", "--for goes with --canary"),
             ("rollback", "name a component"),
+            ("status --operator h:1 --operator h:2", "status asks one host; name only one"),
+            ("rollback a --operator h:1 --operator h:1", "h:1 is named twice"),
             ("backup", "name the file of the backup"),
             ("restore a.tar --socket s", "there is no option --socket"),
             (

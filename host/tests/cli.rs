@@ -293,6 +293,58 @@ async fn what_is_rebuilt_is_swapped_and_what_does_not_fit_is_told() {
 }
 
 #[test]
+fn several_hosts_are_swapped_in_turn_and_go_back_together() {
+    let token = [("CAIRN_OPERATOR_TOKEN", "a-token-for-the-operator")];
+    let (first, second) = (up(application(), &[], &token), up(application(), &[], &token));
+    first.write("token", b"a-token-for-the-operator\n");
+    first.write("new.wasm", &marked("callee", 1));
+    let both = format!("--operator {} --operator {} --operator-token-file token", first.operator, second.operator);
+    let before = first.version("callee");
+
+    let said = first.said(&format!("swap callee new.wasm {both}"));
+    let after = first.version("callee");
+    assert_eq!(second.version("callee"), after);
+    let change = format!("callee: {} → {}\n", &before[..12], &after[..12]);
+    assert_eq!(said.matches(&change).count(), 2, "{said}");
+    assert!(said.starts_with(&format!("{}:\n", first.operator)), "{said}");
+    let events = first.said(&format!("rollback callee {both} --json"));
+    let hosts: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        hosts.iter().map(|event| event["host"].as_str().unwrap().to_owned()).collect::<Vec<_>>(),
+        [first.operator.to_string(), second.operator.to_string()]
+    );
+    assert_eq!((first.version("callee"), second.version("callee")), (before.clone(), before.clone()));
+
+    // What the first one refuses, the others are not asked.
+    second.write("odd.wasm", &marked("callee", 2));
+    second.said("swap callee odd.wasm");
+    let odd = second.version("callee");
+    first.write("unfit.wasm", &std::fs::read(guest("streaming")).unwrap());
+    let (code, words) = first.refused(&format!("swap callee unfit.wasm {both}"));
+    assert!(code == 1 && words.contains(&first.operator.to_string()), "{words}");
+    assert!(!words.contains(&second.operator.to_string()), "it was not asked: {words}");
+
+    // One that has a canary under way refuses, and the first one goes back.
+    second.write("canary.wasm", &marked("callee", 3));
+    let mut canary = cairn(&second.dir, &["swap", "callee", "canary.wasm", "--canary", "10%", "--for", "10min"]);
+    let mut canary = canary.spawn().unwrap();
+    second.logged(|line| line["message"] == "canary begun");
+    let (code, words) = first.refused(&format!("swap callee new.wasm {both}"));
+    assert_eq!(code, 1, "{words}");
+    assert!(words.contains(&format!("{}: a canary of callee is under way", second.operator)), "{words}");
+    assert!(words.contains(&format!("{}: as it was before", first.operator)), "{words}");
+    assert_eq!((first.version("callee"), second.version("callee")), (before.clone(), odd));
+    canary.kill().unwrap();
+    canary.wait().unwrap();
+
+    // One that is away is noticed before anything is replaced.
+    drop(second);
+    let (_, words) = first.refused(&format!("swap callee new.wasm {both}"));
+    assert!(words.contains("no host answers at"), "{words}");
+    assert_eq!(first.version("callee"), before);
+}
+
+#[test]
 fn keys_are_made_and_only_what_they_signed_runs() {
     let dir = application();
     let run = |line: &str| cairn(&dir, &line.split_whitespace().collect::<Vec<_>>()).output().unwrap();

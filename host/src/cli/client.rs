@@ -62,6 +62,11 @@ impl Operator {
         Self { place, token }
     }
 
+    /// Where it is asked.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Sends a request, and gives an answer that is a success.
     async fn send(&self, method: Method, target: &str, body: Bytes) -> Result<http::Response<Incoming>, Problem> {
         let mut request = Request::builder().method(method).uri(target).header(header::HOST, "operator");

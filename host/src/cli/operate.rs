@@ -1,6 +1,7 @@
 //! Commands to a running application.
 
 mod show;
+mod swap;
 
 use std::{
     io::{self, Write as _},
@@ -15,7 +16,6 @@ use serde_json::{Value, json};
 use super::{
     arguments::{Argument, Arguments, too_many},
     client::{Operator, Place, Problem},
-    table,
     up::SOCKET,
 };
 use crate::{
@@ -34,6 +34,8 @@ const LEVELS: [&str; 7] = ["off", "error", "warn", "info", "debug", "trace", "de
 pub(super) struct Command {
     action: Action,
     place: Place,
+    /// Further hosts, of a swap or a rollback.
+    more: Vec<Place>,
     token_file: Option<PathBuf>,
     json: bool,
 }
@@ -60,8 +62,7 @@ struct Canary {
 struct Words {
     words: Vec<String>,
     data: Option<PathBuf>,
-    socket: Option<PathBuf>,
-    operator: Option<String>,
+    places: Vec<Place>,
     token_file: Option<PathBuf>,
     json: bool,
     follow: bool,
@@ -76,12 +77,20 @@ pub(super) fn parse(command: &str, arguments: Arguments) -> Result<Command, Stri
     if let Some(word) = words.words.first() {
         return Err(too_many(word));
     }
-    let place = match (words.operator, words.socket) {
-        (Some(address), _) => Place::Address(address),
-        (None, Some(socket)) => Place::Socket(socket),
-        (None, None) => Place::Socket(words.data.unwrap_or_else(|| ".cairn".into()).join(SOCKET)),
-    };
-    Ok(Command { action, place, token_file: words.token_file, json: words.json })
+    let mut places = words.places.into_iter();
+    let own = || Place::Socket(words.data.unwrap_or_else(|| ".cairn".into()).join(SOCKET));
+    let (place, more) = (places.next().unwrap_or_else(own), places.collect::<Vec<_>>());
+    if !more.is_empty() && !matches!(action, Action::Swap { .. } | Action::RollBack { .. }) {
+        return Err(format!("{command} asks one host; name only one"));
+    }
+    let mut named = vec![&place];
+    for other in &more {
+        if named.contains(&other) {
+            return Err(format!("{other} is named twice"));
+        }
+        named.push(other);
+    }
+    Ok(Command { action, place, more, token_file: words.token_file, json: words.json })
 }
 
 fn read(command: &str, mut arguments: Arguments) -> Result<Words, String> {
@@ -98,8 +107,8 @@ fn read(command: &str, mut arguments: Arguments) -> Result<Words, String> {
         match given.name.as_str() {
             "--json" => words.json = given.flag()?,
             "--data" => words.data = Some(arguments.value(given)?.into()),
-            "--socket" => words.socket = Some(arguments.value(given)?.into()),
-            "--operator" => words.operator = Some(arguments.value(given)?),
+            "--socket" => words.places.push(Place::Socket(arguments.value(given)?.into())),
+            "--operator" => words.places.push(Place::Address(arguments.value(given)?)),
             "--operator-token-file" => words.token_file = Some(arguments.value(given)?.into()),
             "--follow" | "-f" if logs => words.follow = given.flag()?,
             "--lines" if logs => {
@@ -190,15 +199,15 @@ pub(super) fn run(command: &Command) -> ExitCode {
 }
 
 async fn act(command: &Command) -> Result<(), Problem> {
-    let operator = Operator::new(command.place.clone(), token(command.token_file.as_deref())?);
+    let token = token(command.token_file.as_deref())?;
+    let at = |place: &Place| Operator::new(place.clone(), token.clone());
+    let operator = at(&command.place);
+    let hosts = || std::iter::once(&command.place).chain(&command.more).map(at).collect::<Vec<_>>();
     let get = async |target: &str| operator.json(Method::GET, target, "").await;
     match &command.action {
         Action::Status => print(command, &get("/status").await?, show::status),
-        Action::Swap { files, canary } => swap_files(command, &operator, files, *canary).await,
-        Action::RollBack { component } => {
-            let target = format!("/components/{}/rollback", id(component)?);
-            print(command, &operator.json(Method::POST, &target, "").await?, show::swapped)
-        }
+        Action::Swap { files, canary } => swap::swap(command, &hosts(), files, *canary).await,
+        Action::RollBack { component } => swap::roll_back(command, &hosts(), component).await,
         Action::Versions { component } => {
             let versions = get(&format!("/components/{}/versions", id(component)?)).await?;
             print(command, &versions, show::versions)
@@ -245,50 +254,6 @@ pub(super) fn token(file: Option<&Path>) -> Result<Option<String>, Problem> {
         Some(file) => access::read(file).map(|text| Some(text.trim().to_owned())).map_err(Problem::refused),
         None => Ok(std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty())),
     }
-}
-
-async fn swap_files(
-    command: &Command,
-    operator: &Operator,
-    files: &[(String, PathBuf)],
-    canary: Option<Canary>,
-) -> Result<(), Problem> {
-    let mut body = Vec::new();
-    for (component, file) in files {
-        let bytes = read_file(file)?;
-        let head = json!({ "component": component, "bytes": bytes.len() });
-        body.extend_from_slice(format!("{head}\n").as_bytes());
-        body.extend_from_slice(&bytes);
-    }
-    let target = match canary {
-        Some(Canary { percent, hold }) => format!("/swap?canary_percent={percent}&hold_seconds={}", hold.as_secs()),
-        None => "/swap".to_owned(),
-    };
-    // With a canary the host tells first that it is under way, and then how it ended.
-    let ends: &[&str] = if canary.is_some() { &["promoted"] } else { &["swapped"] };
-    let mut end = None;
-    let each = |line: &str| {
-        let event: Value = serde_json::from_str(line).map_err(Problem::refused)?;
-        let name = event["event"].as_str().unwrap_or_default().to_owned();
-        let refused = matches!(name.as_str(), "refused" | "rolledBack");
-        if refused || ends.contains(&name.as_str()) {
-            end = Some(event);
-        }
-        // Refusals go where errors go, in the gate's own words.
-        if refused && !command.json { Ok(()) } else { print_line(command, line, show::step) }
-    };
-    operator.lines(Method::POST, &target, body, each).await?;
-    let end =
-        end.ok_or_else(|| Problem::Unreachable("the host went away before the end; see `cairn versions`".to_owned()))?;
-    match end["event"].as_str() {
-        Some("refused") => Err(Problem::Refused(table::text(&end["message"]))),
-        Some("rolledBack") => Err(Problem::Refused(format!("rolled back: {}", table::text(&end["reason"])))),
-        _ => Ok(()),
-    }
-}
-
-fn read_file(path: &Path) -> Result<Vec<u8>, Problem> {
-    std::fs::read(path).map_err(|error| Problem::Refused(format!("{} cannot be read: {error}", path.display())))
 }
 
 /// Prints an answer as JSON, or as people read it.
@@ -356,7 +321,10 @@ mod tests {
         assert_eq!(command("status").place, socket(".cairn/operator.sock"));
         assert_eq!(command("status --data d").place, socket("d/operator.sock"));
         assert_eq!(command("status --data d --socket s").place, socket("s"));
-        assert_eq!(command("status --operator h:1").place, Place::Address("h:1".to_owned()));
+        let address = |text: &str| Place::Address(text.to_owned());
+        assert_eq!(command("status --operator h:1").place, address("h:1"));
+        let several = command("rollback a --operator h:1 --socket s --operator h:2");
+        assert_eq!((several.place, several.more), (address("h:1"), vec![socket("s"), address("h:2")]));
     }
 
     #[test]
