@@ -128,6 +128,11 @@ impl CurrentCall {
         self.lock().clone()
     }
 
+    /// Looks at the call being worked on without copying it.
+    pub fn look<R>(&self, at: impl FnOnce(&Call) -> R) -> R {
+        at(&self.lock())
+    }
+
     /// Begins a span within that of the call being worked on, if that is recorded.
     #[must_use]
     pub fn span(&self, kind: Kind, name: impl FnOnce() -> String) -> Option<Recording> {

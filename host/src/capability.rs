@@ -8,6 +8,8 @@
 //! the application.
 
 pub mod allowed_hosts;
+mod counters;
+pub mod handles;
 pub mod key_value;
 pub mod outbound_http;
 pub mod outbound_tcp;

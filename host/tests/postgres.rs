@@ -4,10 +4,7 @@ mod harness;
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,6 +12,7 @@ use harness::postgres::{Server, server};
 use host::{
     capability::{
         allowed_hosts::AllowedHosts,
+        handles::Handles,
         postgres::{
             Databases, DbDataType, DbValue, Error, Grants, Limits, Outcome, ParameterValue as P, Pool, Session,
             Settings,
@@ -44,7 +42,7 @@ impl Own {
     }
 
     fn session(&self, label: &str) -> Session {
-        Session::new(Arc::clone(&self.pools[label]), LIMITS, Arc::default())
+        Session::new(Arc::clone(&self.pools[label]), LIMITS, Default::default())
     }
 }
 
@@ -156,16 +154,16 @@ async fn a_value_of_another_type_is_refused_before_it_is_sent() {
 async fn a_transaction_is_kept_on_its_connection_and_rolled_back_when_dropped() {
     let Some(server) = server() else { return };
     let own = Own::new(&server.database().await, &["shop"]).await;
-    let open = Arc::new(AtomicUsize::new(0));
-    let mut first = Session::new(Arc::clone(&own.pools["shop"]), LIMITS, Arc::clone(&open));
+    let open = Handles::default();
+    let mut first = Session::new(Arc::clone(&own.pools["shop"]), LIMITS, open.clone());
     run(&mut first, "CREATE TABLE t (n BIGINT PRIMARY KEY)").await;
     run(&mut first, "BEGIN").await;
     run(&mut first, "INSERT INTO t VALUES (1)").await;
-    assert_eq!(open.load(Relaxed), 1);
+    assert!(open.any());
     let mut second = own.session("shop");
     assert!(run(&mut second, "SELECT n FROM t").await.rows.is_empty());
     drop(first);
-    assert_eq!(open.load(Relaxed), 0);
+    assert!(!open.any());
     // The row lock of the first is gone, so this does not wait.
     run(&mut second, "INSERT INTO t VALUES (1)").await;
     run(&mut second, "BEGIN").await;
@@ -246,7 +244,7 @@ async fn results_and_times_are_bounded() {
     let large = session.run("SELECT repeat('x', 2000000)", &[]).await;
     assert!(matches!(large, Err(Error::TooManyBytes(_))), "{large:?}");
     let limits = Limits { statement_time_max: Duration::from_millis(200), ..LIMITS };
-    let mut hasty = Session::new(Arc::clone(&own.pools["shop"]), limits, Arc::default());
+    let mut hasty = Session::new(Arc::clone(&own.pools["shop"]), limits, Default::default());
     let began = Instant::now();
     let slow = hasty.run("SELECT pg_sleep(60)", &[]).await;
     assert!(matches!(slow, Err(Error::Time(_))), "{slow:?}");
@@ -355,7 +353,7 @@ fn visitor(server: &Server, host: &str) -> (Arc<Databases>, Grants) {
 }
 
 async fn connect((databases, grants): &(Arc<Databases>, Grants), address: &str) -> Result<Session, Error> {
-    databases.connect(grants, address, None, Arc::default()).await
+    databases.connect(grants, address, None, Default::default()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -402,11 +400,12 @@ async fn a_connection_that_requires_tls_trusts_only_whom_it_should() {
     let untrusted = connect(&visitor, &required).await.err().unwrap().to_string();
     assert!(untrusted.contains("cannot be reached"), "{untrusted}");
     let (databases, grants) = &visitor;
-    let mut trusted = databases.connect(grants, &required, Some(certificate.clone()), Arc::default()).await.unwrap();
+    let mut trusted =
+        databases.connect(grants, &required, Some(certificate.clone()), Default::default()).await.unwrap();
     assert_eq!(run(&mut trusted, encrypted).await.rows, [[DbValue::Boolean(true)]]);
     // The certificate is for localhost.
     let by_number = self::visitor(server, "127.0.0.1");
     let (databases, grants) = &by_number;
     let address = required.replace("localhost", "127.0.0.1");
-    assert!(databases.connect(grants, &address, Some(certificate), Arc::default()).await.is_err());
+    assert!(databases.connect(grants, &address, Some(certificate), Default::default()).await.is_err());
 }

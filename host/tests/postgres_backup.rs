@@ -20,7 +20,10 @@ use harness::{
     postgres::{Server, server},
 };
 use host::{
-    capability::postgres::{DbValue, Error, Limits, Pool, Session},
+    capability::{
+        handles::Handles,
+        postgres::{DbValue, Error, Limits, Pool, Session},
+    },
     database::{Database, Location},
 };
 use sqlx::AssertSqlSafe;
@@ -64,7 +67,7 @@ impl Services {
     }
 
     fn session(&self, label: &str) -> Session {
-        Session::new(Arc::clone(&self.pools[label]), LIMITS, Arc::default())
+        Session::new(Arc::clone(&self.pools[label]), LIMITS, Handles::default())
     }
 
     async fn count(&self, label: &str, table: &str) -> i64 {

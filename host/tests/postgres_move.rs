@@ -14,7 +14,10 @@ use harness::{
     postgres::{Server, server},
 };
 use host::{
-    capability::postgres::{Limits, Session},
+    capability::{
+        handles::Handles,
+        postgres::{Limits, Session},
+    },
     database::{
         Database, Location,
         moving::{Direction, Move, Moved},
@@ -65,7 +68,7 @@ async fn prepare(folder: PathBuf, location: Option<Location>) -> Result<(), Stri
         rows_max: 10,
         result_bytes_max: 10_000,
     };
-    let mut session = Session::new(Arc::clone(&pools[LABEL]), limits, Arc::default());
+    let mut session = Session::new(Arc::clone(&pools[LABEL]), limits, Handles::default());
     for table in TABLES {
         session.run(&table.replace("BYTES", "BYTEA"), &[]).await.map_err(|error| error.to_string())?;
     }

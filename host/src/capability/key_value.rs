@@ -17,20 +17,18 @@ mod spin2;
 mod stores;
 mod wasi;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
 use wasmtime::component::{Accessor, FutureReader, HasData, Linker, Resource, ResourceTable, StreamReader};
 
-use self::{bindings::spin::key_value::key_value as wit, granted::Granted};
 pub(crate) use self::file::{CREATE_ENTRIES, FILE};
+use self::{bindings::spin::key_value::key_value as wit, granted::Granted};
 pub use self::{
     granted::Grants,
     memory::MemoryLimits,
     stores::{Settings, Stores},
 };
+use super::handles::{Counted, Handles};
 use crate::{call::CurrentCall, capability::sqlite};
 
 mod bindings {
@@ -113,13 +111,7 @@ impl Error {
 /// What a guest's store handle stands for.
 pub struct Handle {
     store: Granted,
-    open: Arc<AtomicUsize>,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.open.fetch_sub(1, Relaxed);
-    }
+    _counted: Counted,
 }
 
 /// The state of one instance.
@@ -127,12 +119,12 @@ pub struct Ctx {
     stores: Arc<Stores>,
     grants: Arc<Grants>,
     current: Arc<CurrentCall>,
-    open: Arc<AtomicUsize>,
+    open: Handles,
 }
 
 impl Ctx {
     fn new(stores: Arc<Stores>, grants: Arc<Grants>, current: Arc<CurrentCall>) -> Self {
-        Self { stores, grants, current, open: Arc::default() }
+        Self { stores, grants, current, open: Handles::default() }
     }
 
     fn open(&self, label: &str) -> Result<Handle, Error> {
@@ -140,12 +132,9 @@ impl Ctx {
             return Err(Error::AccessDenied);
         }
         let store = self.stores.store(label).ok_or(Error::NoSuchStore)?;
-        if self.open.load(Relaxed) >= self.stores.settings().stores_max {
-            return Err(Error::StoreTableFull);
-        }
-        self.open.fetch_add(1, Relaxed);
+        let counted = self.open.take(self.stores.settings().stores_max).ok_or(Error::StoreTableFull)?;
         let (stores, grants, current) = (self.stores.clone(), self.grants.clone(), self.current.clone());
-        Ok(Handle { store: Granted { stores, store, grants, current }, open: self.open.clone() })
+        Ok(Handle { store: Granted { stores, store, grants, current }, _counted: counted })
     }
 }
 

@@ -114,7 +114,7 @@ impl OutboundHttp {
         if let Some(span) = &mut span {
             describe(span, &request);
         }
-        message::set_trace(request.headers_mut(), &current.get(), span.as_ref());
+        current.look(|call| message::set_trace(request.headers_mut(), call, span.as_ref()));
         let outcome = self.send_uncounted(request, options, &current).await;
         match (&mut span, &outcome) {
             (Some(span), Ok(response)) => span.set("http.response.status_code", response.status().as_u16()),

@@ -32,17 +32,12 @@ mod pool;
 mod session;
 mod value;
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::sync::Mutex;
 use wasmtime::component::{Accessor, FutureReader, HasData, Linker, Resource, ResourceTable, StreamReader};
 
+use super::handles::{self, Handles};
 use crate::call::CurrentCall;
 
 use self::bindings::spin::postgres::postgres as wit;
@@ -79,24 +74,7 @@ mod bindings {
 const CERTIFICATE_BYTES_MAX: usize = 256 << 10;
 
 /// What a guest's connection handle stands for.
-pub struct Connection {
-    /// Statements of one connection run one after the other.
-    session: Arc<Mutex<Session>>,
-    open: Arc<AtomicUsize>,
-}
-
-impl Connection {
-    fn new(session: Session, open: Arc<AtomicUsize>) -> Self {
-        open.fetch_add(1, Relaxed);
-        Self { session: Arc::new(Mutex::new(session)), open }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.open.fetch_sub(1, Relaxed);
-    }
-}
+pub type Connection = handles::Connection<Session>;
 
 /// What a guest's handle of a connection in the making stands for.
 pub struct Builder {
@@ -109,21 +87,21 @@ pub struct Ctx {
     databases: Arc<Databases>,
     grants: Grants,
     current: Arc<CurrentCall>,
-    connections_open: Arc<AtomicUsize>,
-    transactions_open: Arc<AtomicUsize>,
+    connections_open: Handles,
+    transactions_open: Handles,
 }
 
 impl Ctx {
     /// The state of an instance that works on `current`.
     #[must_use]
     pub fn new(databases: Arc<Databases>, grants: Grants, current: Arc<CurrentCall>) -> Self {
-        Self { databases, grants, current, connections_open: Arc::default(), transactions_open: Arc::default() }
+        Self { databases, grants, current, connections_open: Handles::default(), transactions_open: Handles::default() }
     }
 
     /// True while a connection of this instance is in a transaction.
     #[must_use]
     pub fn has_open_transaction(&self) -> bool {
-        self.transactions_open.load(Relaxed) > 0
+        self.transactions_open.any()
     }
 
     fn opening(&self, address: String, authority: Option<String>) -> Opening {
@@ -162,10 +140,7 @@ impl<'a> View<'a> {
     }
 
     fn session(&self, connection: &Resource<Connection>) -> Result<Arc<Mutex<Session>>, Error> {
-        self.table
-            .get(connection)
-            .map(|connection| connection.session.clone())
-            .map_err(|_invalid| Error::InvalidConnection)
+        self.table.get(connection).map(Connection::session).map_err(|_invalid| Error::InvalidConnection)
     }
 
     fn push(&mut self, connection: Connection) -> Result<Resource<Connection>, Error> {

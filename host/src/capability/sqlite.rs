@@ -38,14 +38,12 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
 use tokio::sync::Mutex;
 use wasmtime::component::{Accessor, FutureReader, HasData, Linker, Resource, ResourceTable, StreamReader};
 
+use super::handles::{self, Handles};
 use crate::call::CurrentCall;
 
 use self::bindings::spin::sqlite::sqlite as wit;
@@ -76,36 +74,26 @@ mod bindings {
 }
 
 /// What a guest's connection handle stands for.
-pub struct Connection {
-    /// Statements of one connection run one after the other.
-    session: Arc<Mutex<Session>>,
-    open: Arc<AtomicUsize>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.open.fetch_sub(1, Relaxed);
-    }
-}
+pub type Connection = handles::Connection<Session>;
 
 /// The state of one instance.
 pub struct Ctx {
     databases: Arc<Databases>,
     grants: Grants,
     current: Arc<CurrentCall>,
-    connections_open: Arc<AtomicUsize>,
-    transactions_open: Arc<AtomicUsize>,
+    connections_open: Handles,
+    transactions_open: Handles,
 }
 
 impl Ctx {
     fn new(databases: Arc<Databases>, grants: Grants, current: Arc<CurrentCall>) -> Self {
-        Self { databases, grants, current, connections_open: Arc::default(), transactions_open: Arc::default() }
+        Self { databases, grants, current, connections_open: Handles::default(), transactions_open: Handles::default() }
     }
 
     /// True while a connection of this instance is in a transaction.
     #[must_use]
     pub fn has_open_transaction(&self) -> bool {
-        self.transactions_open.load(Relaxed) > 0
+        self.transactions_open.any()
     }
 
     fn opening(&self, label: String) -> Opening {
@@ -132,10 +120,7 @@ impl<'a> View<'a> {
     }
 
     fn session(&self, connection: &Resource<Connection>) -> Result<Arc<Mutex<Session>>, Error> {
-        self.table
-            .get(connection)
-            .map(|connection| connection.session.clone())
-            .map_err(|_invalid| Error::InvalidConnection)
+        self.table.get(connection).map(Connection::session).map_err(|_invalid| Error::InvalidConnection)
     }
 
     fn push(&mut self, connection: Connection) -> Result<Resource<Connection>, Error> {
@@ -150,8 +135,8 @@ struct Opening {
     databases: Arc<Databases>,
     grants: Grants,
     current: Arc<CurrentCall>,
-    connections_open: Arc<AtomicUsize>,
-    transactions_open: Arc<AtomicUsize>,
+    connections_open: Handles,
+    transactions_open: Handles,
     label: String,
 }
 
@@ -161,17 +146,15 @@ impl Opening {
             return Err(Error::AccessDenied);
         }
         let connections_max = self.databases.settings().connections_max;
-        if self.connections_open.load(Relaxed) >= connections_max {
-            return Err(Error::TooManyConnections(connections_max));
-        }
+        let too_many = Error::TooManyConnections(connections_max);
+        let counted = self.connections_open.take(connections_max).ok_or(too_many)?;
         let database = self.databases.database(&self.label).await?;
         let session = database
             .connect(self.grants.statement_time_max)
             .counted_in(self.transactions_open)
             .limited_to(self.grants.result_max)
             .recorded_for(self.current);
-        self.connections_open.fetch_add(1, Relaxed);
-        Ok(Connection { session: Arc::new(Mutex::new(session)), open: self.connections_open })
+        Ok(Connection::new(session, counted))
     }
 }
 

@@ -48,9 +48,9 @@ type Count = (&'static str, &'static str, fn(&Snapshot) -> u64);
 type Seconds = (&'static str, &'static str, fn(&Snapshot) -> f64);
 
 const COUNTS: [Count; 9] = [
-    ("statements", "SQLite statements run", |s| s.statements),
-    ("statements_failed", "SQLite statements that failed", |s| s.statements_failed),
-    ("rows", "Rows returned to components", |s| s.rows),
+    ("statements", "SQLite statements run", |s| s.statements.run),
+    ("statements_failed", "SQLite statements that failed", |s| s.statements.failed),
+    ("rows", "Rows returned to components", |s| s.statements.rows),
     ("commits", "Transactions committed", |s| s.commits),
     ("rollbacks_on_drop", "Transactions rolled back because their connection was dropped", |s| s.rollbacks_on_drop),
     ("syncs", "Times a write-ahead log was forced to disk", |s| s.syncs),
@@ -97,9 +97,9 @@ pub(super) struct PoolMetrics {
 type PoolCount = (&'static str, &'static str, fn(&postgres::Snapshot) -> u64);
 
 const POOL_COUNTS: [PoolCount; 6] = [
-    ("statements", "Postgres statements run", |s| s.statements),
-    ("statements_failed", "Postgres statements that failed", |s| s.statements_failed),
-    ("rows", "Rows returned to components", |s| s.rows),
+    ("statements", "Postgres statements run", |s| s.statements.run),
+    ("statements_failed", "Postgres statements that failed", |s| s.statements.failed),
+    ("rows", "Rows returned to components", |s| s.statements.rows),
     ("rollbacks_on_drop", "Transactions rolled back because their connection was dropped", |s| s.rollbacks_on_drop),
     ("connections_lost", "Connections closed because they could no longer be used", |s| s.connections_lost),
     ("waits_in_vain", "Waits for a connection that ended without one", |s| s.waits_in_vain),

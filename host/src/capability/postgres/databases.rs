@@ -3,10 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -22,7 +19,10 @@ use super::{
 };
 use crate::{
     call::CurrentCall,
-    capability::allowed_hosts::{AllowedHosts, Permission},
+    capability::{
+        allowed_hosts::{AllowedHosts, Permission},
+        handles::Handles,
+    },
 };
 
 /// Connections to one address outside that a component has, of all its instances.
@@ -118,7 +118,7 @@ impl Databases {
         grants: &Grants,
         address: &str,
         authority: Option<String>,
-        transactions_open: Arc<AtomicUsize>,
+        transactions_open: Handles,
     ) -> Result<Session, Error> {
         let pool = match Address::parse(address)? {
             Address::Own(label) => self.own(grants, &label)?,
@@ -177,19 +177,18 @@ pub(super) struct Opening {
     /// Certificate of the authority that vouches for the server, in PEM.
     pub(super) authority: Option<String>,
     pub(super) current: Arc<CurrentCall>,
-    pub(super) connections_open: Arc<AtomicUsize>,
-    pub(super) transactions_open: Arc<AtomicUsize>,
+    pub(super) connections_open: Handles,
+    pub(super) transactions_open: Handles,
 }
 
 impl Opening {
     pub(super) async fn run(self) -> Result<super::Connection, Error> {
         let settings = &self.databases.settings;
-        if self.connections_open.load(Relaxed) >= settings.connections_max {
-            return Err(Error::TooManyConnections(settings.connections_max));
-        }
+        let too_many = Error::TooManyConnections(settings.connections_max);
+        let counted = self.connections_open.take(settings.connections_max).ok_or(too_many)?;
         let connecting = self.databases.connect(&self.grants, &self.address, self.authority, self.transactions_open);
         let session = connecting.await?.recorded_for(self.current);
-        Ok(super::Connection::new(session, self.connections_open))
+        Ok(super::Connection::new(session, counted))
     }
 }
 

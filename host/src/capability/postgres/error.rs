@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::wit;
+use crate::telemetry::metrics::LimitReached;
 
 /// Why a call failed. The text is made for the author of the component.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +66,15 @@ pub enum Error {
 const IN_FAILED_TRANSACTION: &str = "25P02";
 
 impl Error {
+    /// The limit of the component that the statement ran into, if it was one.
+    pub(super) fn limit(&self) -> Option<LimitReached> {
+        match self {
+            Self::TooManyRows(_) => Some(LimitReached::QueryRows),
+            Self::TooManyBytes(_) => Some(LimitReached::QueryBytes),
+            _ => None,
+        }
+    }
+
     /// What went wrong before a statement could be sent.
     pub(super) fn connecting(error: sqlx::Error, waited: Duration, connections_max: u32) -> Self {
         match error {

@@ -14,7 +14,7 @@ use sqlx::{
 
 use super::{
     Error,
-    counters::{Counters, Snapshot, add},
+    counters::{Counters, Snapshot},
 };
 
 /// How long a statement waits for a connection, opening one included.
@@ -96,7 +96,7 @@ impl Pool {
     pub(super) async fn acquire(self: &Arc<Self>) -> Result<Held, Error> {
         let began = Instant::now();
         let acquired = self.connections.acquire().await;
-        add(&self.counters.wait_ns, u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        self.counters.wait_ns.add_time(began.elapsed());
         match acquired {
             Ok(connection) => Ok(Held {
                 pool: Arc::clone(self),
@@ -107,7 +107,7 @@ impl Pool {
                 used_at: Instant::now(),
             }),
             Err(error) => {
-                add(&self.counters.waits_in_vain, 1);
+                self.counters.waits_in_vain.add(1);
                 Err(Error::connecting(error, WAIT_MAX, self.connections_max))
             }
         }
@@ -155,7 +155,7 @@ impl Drop for Held {
         let in_transaction = self.in_transaction;
         let marked = self.session_marked || self.pool.keeping == Keeping::Session;
         if in_transaction {
-            add(&self.pool.counters.rollbacks_on_drop, 1);
+            self.pool.counters.rollbacks_on_drop.add(1);
         }
         if !in_transaction && !marked {
             return;
@@ -191,6 +191,6 @@ async fn clean(
 
 /// Takes a connection out of its pool; the server ends what runs on it.
 pub(super) fn close(connection: PoolConnection<Postgres>, pool: &Pool) {
-    add(&pool.counters.connections_lost, 1);
+    pool.counters.connections_lost.add(1);
     drop(connection.detach());
 }

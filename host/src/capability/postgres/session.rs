@@ -1,10 +1,7 @@
 //! A guest's connection: its transaction, its statements, its limits.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,11 +14,13 @@ use sqlx::{
     postgres::{PgArgumentBuffer, PgArguments, PgRow, PgTypeInfo, types::Oid},
 };
 
-use crate::{call::CurrentCall, telemetry::metrics::LimitReached};
+use crate::{
+    call::CurrentCall,
+    capability::handles::{Counted, Handles},
+};
 
 use super::{
     Error,
-    counters::add,
     kind::{Effect, Kind},
     pool::{self, Held, Keeping, Pool, TRUSTED_FOR},
     value,
@@ -62,22 +61,16 @@ pub struct Session {
     /// The connection was lost, and with it a transaction or settings of the guest's.
     lost: bool,
     /// Shared by the sessions of one instance: how many are in a transaction.
-    transactions_open: Arc<AtomicUsize>,
-    counted: bool,
+    transactions_open: Handles,
+    transaction: Option<Counted>,
     /// The call that its statements are a part of.
     current: Option<Arc<CurrentCall>>,
 }
 
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.count(false);
-    }
-}
-
 impl Session {
     #[must_use]
-    pub fn new(pool: Arc<Pool>, limits: Limits, transactions_open: Arc<AtomicUsize>) -> Self {
-        Self { pool, limits, held: None, lost: false, transactions_open, counted: false, current: None }
+    pub fn new(pool: Arc<Pool>, limits: Limits, transactions_open: Handles) -> Self {
+        Self { pool, limits, held: None, lost: false, transactions_open, transaction: None, current: None }
     }
 
     /// Shows its statements in the trace of the call that an instance works on.
@@ -102,25 +95,10 @@ impl Session {
     /// # Errors
     /// See [`Error`].
     pub async fn run(&mut self, sql: &str, parameters: &[ParameterValue]) -> Result<Outcome, Error> {
-        let mut span = self.current.as_ref().and_then(|current| current.statement("postgresql", sql));
+        let span = self.current.as_ref().and_then(|current| current.statement("postgresql", sql));
         let result = self.dispatch(sql, parameters).await;
-        if let (Some(span), Err(_)) = (&mut span, &result) {
-            // The server's words may hold values of the row.
-            span.fail("the statement failed");
-        }
-        if let (Some(current), Err(error)) = (&self.current, &result) {
-            match error {
-                Error::TooManyRows(_) => current.reached(LimitReached::QueryRows),
-                Error::TooManyBytes(_) => current.reached(LimitReached::QueryBytes),
-                _ => {}
-            }
-        }
-        let counters = self.pool.count();
-        add(&counters.statements, 1);
-        match &result {
-            Ok(outcome) => add(&counters.rows, outcome.rows.len() as u64),
-            Err(_) => add(&counters.statements_failed, 1),
-        }
+        let outcome = result.as_ref().map(|outcome| outcome.rows.len()).map_err(Error::limit);
+        self.pool.count().statements.end(self.current.as_deref(), span, outcome);
         result
     }
 
@@ -147,7 +125,11 @@ impl Session {
         } else if held.in_transaction || self.pool.keeping() == Keeping::Session {
             self.held = Some(held);
         }
-        self.count(self.held.as_ref().is_some_and(|held| held.in_transaction));
+        if self.held.as_ref().is_some_and(|held| held.in_transaction) {
+            self.transaction.get_or_insert_with(|| self.transactions_open.add());
+        } else {
+            self.transaction = None;
+        }
         result
     }
 
@@ -198,15 +180,6 @@ impl Session {
         held.session_marked |= kind.marks_session;
         held.used_at = Instant::now();
         held.follow(kind.effect, result)
-    }
-
-    fn count(&mut self, in_transaction: bool) {
-        match (self.counted, in_transaction) {
-            (false, true) => self.transactions_open.fetch_add(1, Relaxed),
-            (true, false) => self.transactions_open.fetch_sub(1, Relaxed),
-            _ => return,
-        };
-        self.counted = in_transaction;
     }
 }
 

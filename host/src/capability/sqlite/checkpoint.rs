@@ -26,7 +26,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Notify, OwnedMutexGuard};
 
-use super::{Error, counters::add, database::Database, writer::Writer};
+use super::{Error, database::Database, writer::Writer};
 
 /// How long a TRUNCATE checkpoint waits for readers to leave the log.
 const READERS_WAIT: Duration = Duration::from_millis(500);
@@ -185,7 +185,7 @@ async fn blocking(database: &Arc<Database>, mode: Mode) -> Result<u32, Error> {
     let result = tokio::task::spawn_blocking(move || running.checkpoints().run(mode))
         .await
         .map_err(|error| Error::Internal(format!("the checkpoint did not finish: {error}")))?;
-    add(&database.counters().checkpoints, 1);
+    database.counters().checkpoints.add(1);
     result
 }
 

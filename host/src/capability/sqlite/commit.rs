@@ -46,10 +46,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{
-    Error,
-    counters::{Counters, add, add_time},
-};
+use super::{Error, counters::Counters};
 
 /// Makes the log durable. Replaced in tests, to fail.
 pub(super) type Sync = Box<dyn FnMut() -> io::Result<()> + Send>;
@@ -129,7 +126,7 @@ impl CommitGate {
     /// crash is then unknown.
     pub(super) async fn wait(&self, ticket: Ticket) -> Result<(), Error> {
         let outcome = ticket.outcome.await;
-        add_time(&self.shared.counters.gate_wait_ns, ticket.submitted.elapsed());
+        self.shared.counters.gate_wait_ns.add_time(ticket.submitted.elapsed());
         outcome.unwrap_or_else(|_| Err(self.failure().unwrap_or(Error::Closed)))
     }
 
@@ -177,7 +174,7 @@ impl Shared {
                 Some(reason) => Err(Error::Poisoned(reason.clone())),
                 None => sync().map_err(|error| self.poison(&format!("a sync of its log failed: {error}"))),
             };
-            add(&self.counters.syncs, 1);
+            self.counters.syncs.add(1);
             for waiting in group {
                 // A receiver that is gone belongs to a request that was
                 // cancelled; its commit stands all the same.

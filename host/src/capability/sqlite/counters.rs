@@ -1,35 +1,27 @@
-//! What the databases did, as counters that telemetry reads. Nothing here is
-//! ever reset, so that rates can be made of them.
+//! What the databases did.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Duration,
-};
+use std::time::Duration;
+
+use crate::capability::counters::{Counter, StatementCounts, Statements};
 
 /// Counters of one database.
 #[derive(Debug, Default)]
 pub struct Counters {
-    pub(super) statements: AtomicU64,
-    pub(super) statements_failed: AtomicU64,
-    pub(super) rows: AtomicU64,
-    pub(super) commits: AtomicU64,
-    pub(super) rollbacks_on_drop: AtomicU64,
-    pub(super) syncs: AtomicU64,
-    pub(super) checkpoints: AtomicU64,
-    pub(super) gate_wait_ns: AtomicU64,
-    pub(super) writer_waits: AtomicU64,
-    pub(super) writer_wait_ns: AtomicU64,
-    pub(super) writer_timeouts: AtomicU64,
+    pub(super) statements: Statements,
+    pub(super) commits: Counter,
+    pub(super) rollbacks_on_drop: Counter,
+    pub(super) syncs: Counter,
+    pub(super) checkpoints: Counter,
+    pub(super) gate_wait_ns: Counter,
+    pub(super) writer_waits: Counter,
+    pub(super) writer_wait_ns: Counter,
+    pub(super) writer_timeouts: Counter,
 }
 
 /// The counters at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Statements executed, whether they succeeded or not.
-    pub statements: u64,
-    pub statements_failed: u64,
-    /// Rows returned to components.
-    pub rows: u64,
+    pub statements: StatementCounts,
     /// Commits that changed the database.
     pub commits: u64,
     /// Transactions that were rolled back because their connection was dropped.
@@ -51,25 +43,15 @@ impl Counters {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
-            statements: self.statements.load(Relaxed),
-            statements_failed: self.statements_failed.load(Relaxed),
-            rows: self.rows.load(Relaxed),
-            commits: self.commits.load(Relaxed),
-            rollbacks_on_drop: self.rollbacks_on_drop.load(Relaxed),
-            syncs: self.syncs.load(Relaxed),
-            checkpoints: self.checkpoints.load(Relaxed),
-            gate_wait: Duration::from_nanos(self.gate_wait_ns.load(Relaxed)),
-            writer_waits: self.writer_waits.load(Relaxed),
-            writer_wait: Duration::from_nanos(self.writer_wait_ns.load(Relaxed)),
-            writer_timeouts: self.writer_timeouts.load(Relaxed),
+            statements: self.statements.counts(),
+            commits: self.commits.get(),
+            rollbacks_on_drop: self.rollbacks_on_drop.get(),
+            syncs: self.syncs.get(),
+            checkpoints: self.checkpoints.get(),
+            gate_wait: self.gate_wait_ns.time(),
+            writer_waits: self.writer_waits.get(),
+            writer_wait: self.writer_wait_ns.time(),
+            writer_timeouts: self.writer_timeouts.get(),
         }
     }
-}
-
-pub(super) fn add(counter: &AtomicU64, by: u64) {
-    counter.fetch_add(by, Relaxed);
-}
-
-pub(super) fn add_time(counter: &AtomicU64, time: Duration) {
-    add(counter, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
 }

@@ -20,7 +20,6 @@ use super::{
     Counters, Error, Session, Settings,
     checkpoint::{self, Checkpoints},
     commit::{CommitGate, Sync},
-    counters::{add, add_time},
     reader,
     writer::Writer,
 };
@@ -167,10 +166,10 @@ impl Database {
     async fn writer_in_line(&self) -> Result<WriterGuard, Error> {
         let since = Instant::now();
         let waited = tokio::time::timeout(self.settings.writer_wait_max, self.writer.clone().lock_owned()).await;
-        add(&self.counters.writer_waits, 1);
-        add_time(&self.counters.writer_wait_ns, since.elapsed());
+        self.counters.writer_waits.add(1);
+        self.counters.writer_wait_ns.add_time(since.elapsed());
         waited.map_err(|_elapsed| {
-            add(&self.counters.writer_timeouts, 1);
+            self.counters.writer_timeouts.add(1);
             Error::Locked
         })
     }

@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use rusqlite::ffi::{self, ErrorCode};
 
+use crate::telemetry::metrics::LimitReached;
+
 /// Why a call failed. The text is made for the author of the component.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -57,6 +59,15 @@ pub(super) const REFUSED_BY_POLICY: &str = "refused: ATTACH, DETACH, VACUUM, tem
      loading extensions and settings (PRAGMA) that outlive a statement";
 
 impl Error {
+    /// The limit of the component that the statement ran into, if it was one.
+    pub(super) fn limit(&self) -> Option<LimitReached> {
+        match self {
+            Self::TooManyRows(_) => Some(LimitReached::QueryRows),
+            Self::TooManyBytes(_) => Some(LimitReached::QueryBytes),
+            _ => None,
+        }
+    }
+
     /// True if SQLite itself reported that a sync failed.
     pub(super) fn is_failed_sync(&self) -> bool {
         matches!(self, Self::Sqlite { extended_code, .. }

@@ -4,19 +4,15 @@
 //! on the database's writer, and only a transaction pins the writer to the
 //! session until it ends.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use crate::{call::CurrentCall, telemetry::metrics::LimitReached};
+use crate::{
+    call::CurrentCall,
+    capability::handles::{Counted, Handles},
+};
 
 use super::{
     Error, QueryResult, Value,
-    counters::add,
     database::{Database, WriterGuard},
     reader,
     statement::{Kind, Request},
@@ -32,7 +28,7 @@ pub struct Session {
     result_max: (usize, usize),
     transaction: Option<Transaction>,
     /// Shared by the sessions of one instance: how many are in a transaction.
-    transactions_open: Arc<AtomicUsize>,
+    transactions_open: Handles,
     /// The call that its statements are a part of.
     current: Option<Arc<CurrentCall>>,
     changes: u64,
@@ -48,7 +44,7 @@ impl Session {
             time_max,
             result_max,
             transaction: None,
-            transactions_open: Arc::default(),
+            transactions_open: Handles::default(),
             current: None,
             changes: 0,
             last_insert_rowid: 0,
@@ -56,7 +52,7 @@ impl Session {
     }
 
     /// Counts its transactions together with those of other sessions.
-    pub(super) fn counted_in(mut self, transactions_open: Arc<AtomicUsize>) -> Self {
+    pub(super) fn counted_in(mut self, transactions_open: Handles) -> Self {
         self.transactions_open = transactions_open;
         self
     }
@@ -81,24 +77,10 @@ impl Session {
     /// See [`Error`]. [`Error::Poisoned`] out of a commit means that nobody knows
     /// whether it will survive a crash.
     pub async fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<QueryResult, Error> {
-        let mut span = self.current.as_ref().and_then(|current| current.statement("sqlite", sql));
+        let span = self.current.as_ref().and_then(|current| current.statement("sqlite", sql));
         let result = self.dispatch(sql, parameters).await;
-        if let (Some(span), Err(_)) = (&mut span, &result) {
-            span.fail("the statement failed");
-        }
-        if let (Some(current), Err(error)) = (&self.current, &result) {
-            match error {
-                Error::TooManyRows(_) => current.reached(LimitReached::QueryRows),
-                Error::TooManyBytes(_) => current.reached(LimitReached::QueryBytes),
-                _ => {}
-            }
-        }
-        let counters = self.database.counters();
-        add(&counters.statements, 1);
-        match &result {
-            Ok(result) => add(&counters.rows, result.rows.len() as u64),
-            Err(_) => add(&counters.statements_failed, 1),
-        }
+        let outcome = result.as_ref().map(|result| result.rows.len()).map_err(Error::limit);
+        self.database.counters().statements.end(self.current.as_deref(), span, outcome);
         result
     }
 
@@ -163,12 +145,12 @@ impl Session {
             self.database.poison(&format!("a sync during a commit failed: {error}"));
         }
         let ticket = outcome.committed_frames.map(|frames| {
-            add(&self.database.counters().commits, 1);
+            self.database.counters().commits.add(1);
             self.database.checkpoints().commit_noted(frames);
             self.database.gate().submit()
         });
         if transaction.writer.in_transaction() {
-            transaction.count_in(&self.transactions_open);
+            transaction.counted.get_or_insert_with(|| self.transactions_open.add());
             self.transaction = Some(transaction);
         } else {
             // Others may commit while this answer waits for the disk.
@@ -185,7 +167,7 @@ impl Session {
 struct Transaction {
     writer: WriterGuard,
     database: Arc<Database>,
-    counted: Option<Arc<AtomicUsize>>,
+    counted: Option<Counted>,
 }
 
 impl Transaction {
@@ -195,24 +177,14 @@ impl Transaction {
         writer.rollback()?;
         Ok(Self { writer, database, counted: None })
     }
-
-    fn count_in(&mut self, transactions_open: &Arc<AtomicUsize>) {
-        if self.counted.is_none() {
-            transactions_open.fetch_add(1, Relaxed);
-            self.counted = Some(transactions_open.clone());
-        }
-    }
 }
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if let Some(counted) = &self.counted {
-            counted.fetch_sub(1, Relaxed);
-        }
         if !self.writer.in_transaction() {
             return;
         }
-        add(&self.database.counters().rollbacks_on_drop, 1);
+        self.database.counters().rollbacks_on_drop.add(1);
         if let Err(error) = self.writer.rollback() {
             // Whoever takes the writer next tries again before anything else.
             tracing::error!(database = self.database.label(), %error, "a rollback failed");

@@ -546,7 +546,8 @@ async fn labels_are_opened_once_and_only_if_declared() {
     for (label, denied) in [("one", None), ("two", Some("granted")), ("three", Some("granted"))] {
         match (ctx.opening(label.to_owned()).run().await, denied) {
             (Ok(connection), None) => {
-                let mut session = connection.session.try_lock().unwrap();
+                let session = connection.session();
+                let mut session = session.try_lock().unwrap();
                 run(&mut session, "begin").await;
                 assert!(ctx.has_open_transaction());
                 run(&mut session, "rollback").await;
