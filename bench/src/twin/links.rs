@@ -211,13 +211,17 @@ fn seats_error(error: cairn_batch::domain::SeatsError) -> booking::SeatsError {
 }
 
 fn open_error(error: pay::OpenError) -> sale::CreateError {
-    use pay::PromoProblem;
+    use pay::{PromoProblem, VoucherProblem};
     match error {
         pay::OpenError::Promo(PromoProblem::InvalidCode) => sale::CreateError::PromoInvalid,
         pay::OpenError::Promo(PromoProblem::Expired) => sale::CreateError::PromoExpired,
         pay::OpenError::Promo(PromoProblem::UsedUp | PromoProblem::UsedByUser) => sale::CreateError::PromoUsedUp,
         pay::OpenError::Promo(PromoProblem::BelowMinimum(least)) => sale::CreateError::PromoBelowMinimum(least),
         pay::OpenError::Promo(PromoProblem::NotApplicable) => sale::CreateError::PromoNotApplicable,
+        pay::OpenError::Voucher(VoucherProblem::Unknown) => sale::CreateError::VoucherInvalid,
+        pay::OpenError::Voucher(VoucherProblem::Expired) => sale::CreateError::VoucherExpired,
+        pay::OpenError::Voucher(VoucherProblem::Void) => sale::CreateError::VoucherVoid,
+        pay::OpenError::Voucher(VoucherProblem::Short(_)) => sale::CreateError::VoucherUsedUp,
         pay::OpenError::Invalid(cause) | pay::OpenError::Unavailable(cause) => sale::CreateError::Unavailable(cause),
     }
 }
@@ -253,6 +257,10 @@ fn payable(given: &sale::Payable) -> Result<pay::Payable, sale::CreateError> {
         order_value: given.order_value,
         expires_at: given.expires_at,
     })
+}
+
+fn tender(tender: &sale::Tender) -> pay::Tender {
+    pay::Tender { voucher_id: tender.voucher, amount: tender.amount }
 }
 
 fn trip(trip: &booking::Trip) -> notice::Trip {
@@ -435,7 +443,32 @@ impl booking::Peers for Booking {
     }
 
     async fn open(&self, given: &sale::Payable) -> Result<(), sale::CreateError> {
-        self.payment.open(payable(given)?, given.promo_code.as_deref()).await.map_err(open_error)
+        let by = given.tender.as_ref().map(tender);
+        self.payment.open_with_voucher(payable(given)?, given.promo_code.as_deref(), by).await.map_err(open_error)
+    }
+
+    async fn voucher_offer(
+        &self,
+        code: &str,
+        owed: Paise,
+        booking_id: Option<Id>,
+    ) -> Result<sale::Offer, sale::CreateError> {
+        let offer = self.payment.voucher_offer(code, owed, booking_id).await.map_err(open_error)?;
+        Ok(sale::Offer { voucher: offer.voucher.id, hint: offer.voucher.code.hint(), pays: offer.pays })
+    }
+
+    async fn redeem(&self, owed: &sale::Payable, by: &sale::Tender) -> Result<sale::Payment, sale::CreateError> {
+        let key = format!("booking/{}/{}", owed.booking_id, by.key);
+        let redeemed = self.payment.redeem(&key, payable(owed)?, owed.promo_code.as_deref(), tender(by)).await;
+        let payment = redeemed.map_err(open_error)?;
+        Ok(sale::Payment {
+            id: payment.id,
+            order_id: payment.order_id,
+            kind: owed.kind,
+            amount: payment.amount,
+            method: payment.method,
+            captured_at: payment.captured_at,
+        })
     }
 
     async fn close(&self, booking_id: Id) -> Result<(), booking::Unavailable> {

@@ -5,12 +5,13 @@ use cairn_shared::{Id, Paise, Timestamp};
 use crate::{
     app::{Receipt, ReceiptError},
     domain::{
-        DiscountType, Kind, OfflineMethod, OpenError, Payable, Payment, PaymentError, Promo, PromoProblem, RefundError,
-        RefundKind, RefundRequest, RefundStatus, RequestedRefund, Use,
+        CreditRequest, DiscountType, Kind, OfflineMethod, OpenError, Payable, Payment, PaymentError, Promo,
+        PromoProblem, RefundError, RefundKind, RefundRequest, RefundStatus, RequestedRefund, Tender, Use, Voucher,
+        VoucherProblem,
     },
     shell::{
         Exports, app,
-        bindings::exports::cairn::payment::{checkout, earnings, offline, promos, refunds},
+        bindings::exports::cairn::payment::{checkout, earnings, offline, promos, refunds, vouchers},
     },
 };
 
@@ -27,6 +28,7 @@ fn promo_error(problem: PromoProblem) -> promos::Error {
 fn quote_error(error: OpenError) -> promos::Error {
     match error {
         OpenError::Promo(problem) => promo_error(problem),
+        OpenError::Voucher(problem) => promos::Error::Unavailable(format!("{problem:?}")),
         OpenError::Invalid(cause) | OpenError::Unavailable(cause) => promos::Error::Unavailable(cause),
     }
 }
@@ -72,6 +74,7 @@ fn unavailable(error: PaymentError) -> checkout::Error {
 fn open_error(error: OpenError) -> checkout::Error {
     match error {
         OpenError::Promo(problem) => checkout::Error::Promo(promo_error(problem)),
+        OpenError::Voucher(problem) => checkout::Error::Unavailable(format!("{problem:?}")),
         OpenError::Invalid(problem) => checkout::Error::Invalid(problem),
         OpenError::Unavailable(cause) => checkout::Error::Unavailable(cause),
     }
@@ -265,5 +268,117 @@ impl earnings::Guest for Exports {
         }
         let app = app().await.map_err(earnings::Error::Unavailable)?;
         app.earn(booking_id, Paise(tax)).await.map_err(|error| earnings::Error::Unavailable(error.to_string()))
+    }
+}
+
+impl From<VoucherProblem> for vouchers::Error {
+    fn from(problem: VoucherProblem) -> Self {
+        match problem {
+            VoucherProblem::Unknown => Self::Unknown,
+            VoucherProblem::Expired => Self::Expired,
+            VoucherProblem::Void => Self::Void,
+            VoucherProblem::Short(left) => Self::Short(left.0),
+        }
+    }
+}
+
+impl From<OpenError> for vouchers::Error {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Promo(problem) => Self::Promo(promo_error(problem)),
+            OpenError::Voucher(problem) => problem.into(),
+            OpenError::Invalid(problem) => Self::Invalid(problem),
+            OpenError::Unavailable(cause) => Self::Unavailable(cause),
+        }
+    }
+}
+
+impl From<checkout::Error> for vouchers::Error {
+    fn from(error: checkout::Error) -> Self {
+        match error {
+            checkout::Error::Promo(problem) => Self::Promo(problem),
+            checkout::Error::Invalid(problem) => Self::Invalid(problem),
+            checkout::Error::Unavailable(cause) => Self::Unavailable(cause),
+        }
+    }
+}
+
+impl From<RefundError> for vouchers::Error {
+    fn from(error: RefundError) -> Self {
+        match error {
+            RefundError::Invalid(problem) => Self::Invalid(problem),
+            RefundError::Exceeds(left) => Self::Short(left.0),
+            RefundError::KeyReused => Self::Invalid("the key names another voucher".into()),
+            RefundError::Unknown => Self::Unknown,
+            RefundError::State(status) => Self::Invalid(format!("the refund is in state {}", status.as_str())),
+            RefundError::Other(cause) => Self::Unavailable(cause.to_string()),
+        }
+    }
+}
+
+fn voucher(voucher: Voucher) -> vouchers::Voucher {
+    vouchers::Voucher {
+        id: voucher.id.to_string(),
+        code: voucher.code.grouped(),
+        amount: voucher.amount.0,
+        available: voucher.available().0,
+        expires_at: voucher.expires_at.millis(),
+    }
+}
+
+fn tender(given: &vouchers::Tender) -> Result<Tender, vouchers::Error> {
+    Ok(Tender { voucher_id: id("voucher-id", &given.voucher_id)?, amount: Paise(given.amount) })
+}
+
+impl vouchers::Guest for Exports {
+    async fn quote(code: String, owed: i64, booking_id: Option<String>) -> Result<vouchers::Offer, vouchers::Error> {
+        let app = app().await.map_err(vouchers::Error::Unavailable)?;
+        // What is no booking has reserved nothing.
+        let booking_id = booking_id.and_then(|id| id.parse().ok());
+        let offer = app.voucher_offer(&code, Paise(owed), booking_id).await?;
+        Ok(vouchers::Offer {
+            voucher_id: offer.voucher.id.to_string(),
+            hint: offer.voucher.code.hint(),
+            pays: offer.pays.0,
+            available: offer.voucher.available().0,
+            expires_at: offer.voucher.expires_at.millis(),
+        })
+    }
+
+    async fn open(given: checkout::Payable, by: vouchers::Tender) -> Result<(), vouchers::Error> {
+        let app = app().await.map_err(vouchers::Error::Unavailable)?;
+        let code = given.promo_code.as_deref();
+        Ok(app.open_with_voucher(payable(&given)?, code, Some(tender(&by)?)).await?)
+    }
+
+    async fn redeem(
+        key: String,
+        given: checkout::Payable,
+        by: vouchers::Tender,
+    ) -> Result<checkout::Payment, vouchers::Error> {
+        let app = app().await.map_err(vouchers::Error::Unavailable)?;
+        let code = given.promo_code.as_deref();
+        let paid = app.redeem(&key, payable(&given)?, code, tender(&by)?).await?;
+        payment(paid).ok_or_else(|| vouchers::Error::Unavailable("a payment without its kind".into()))
+    }
+
+    async fn credit(given: vouchers::CreditRequest) -> Result<vouchers::Voucher, vouchers::Error> {
+        let request = CreditRequest {
+            booking_id: id("booking-id", &given.booking_id)?,
+            owner_id: id("owner-id", &given.owner_id)?,
+            key: given.key,
+            amount: Paise(given.amount),
+            bonus: Paise(given.bonus),
+            expires_at: Timestamp::from_millis(given.expires_at),
+            reason: given.reason,
+            requested_by: given.requested_by,
+        };
+        let app = app().await.map_err(vouchers::Error::Unavailable)?;
+        Ok(voucher(app.credit(request).await?))
+    }
+
+    async fn get_issued(key: String) -> Result<vouchers::Voucher, vouchers::Error> {
+        let app = app().await.map_err(vouchers::Error::Unavailable)?;
+        Ok(voucher(app.voucher_of_key(&key).await?))
     }
 }

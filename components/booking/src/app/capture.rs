@@ -30,6 +30,15 @@ struct Captured {
     amount_paise: i64,
     method: String,
     captured_at: i64,
+    /// What a voucher paid together with it.
+    voucher: Option<Beside>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Beside {
+    payment_id: String,
+    amount_paise: i64,
 }
 
 #[derive(Deserialize)]
@@ -103,6 +112,13 @@ impl App {
             method: method_text(captured.method),
             captured_at: Timestamp::from_millis(captured.captured_at),
         };
+        let beside = captured.voucher.map(|beside| Payment {
+            id: beside.payment_id,
+            order_id: String::new(),
+            amount: Paise(beside.amount_paise),
+            method: "voucher".into(),
+            ..payment.clone()
+        });
         let id = captured.booking_id;
         let lease = self.new_lease();
         let booking = match self.lease_soon(id, &lease, None).await {
@@ -110,7 +126,7 @@ impl App {
             Err(BookingError::NotFound) => return self.take_orphan(event, id, &payment).await,
             Err(error) => return Err(error),
         };
-        let outcome = self.capture(Some(event), booking, &payment, &lease).await;
+        let outcome = self.capture(Some(event), booking, &payment, beside.as_ref(), &lease).await;
         // What is on disk is enough for the answer. The checkout is left to the job: payment
         // waits for this answer, and calling it from here could have both wait for ever.
         store::lease_lapse(&self.db, id, &lease, self.now()).await?;
@@ -131,7 +147,7 @@ impl App {
         match self.peers.record_offline(id, user_id, &due).await {
             Ok(payment) => {
                 let payment = Payment { method: method_text(payment.method), ..payment };
-                self.capture(None, booking, &payment, lease).await?;
+                self.capture(None, booking, &payment, None, lease).await?;
             }
             Err(OfflineError::Unavailable(cause)) => return Err(BookingError::Unavailable(cause)),
             Err(OfflineError::Refused(cause)) => {
@@ -163,11 +179,13 @@ impl App {
             .await
     }
 
-    async fn capture(
+    /// Applies a payment, and what a voucher paid together with it, in one transaction.
+    pub(super) async fn capture(
         &self,
         event: Option<&Event>,
         mut booking: Booking,
         payment: &Payment,
+        beside: Option<&Payment>,
         lease: &Lease,
     ) -> Result<(), BookingError> {
         if store::payment_fetch(&self.db, &payment.id).await?.is_some() {
@@ -177,22 +195,27 @@ impl App {
             };
         }
         let now = self.now();
-        match apply_capture(&booking, payment) {
+        let both = || beside.into_iter().chain([payment]);
+        match apply_capture(&booking, payment, beside) {
             CaptureOutcome::Accept(next) => match self.seat(&booking).await {
-                Ok(()) => booking.accept(payment, next),
+                Ok(()) => {
+                    beside.iter().for_each(|voucher| booking.record_beside(voucher));
+                    booking.accept(payment, next);
+                }
                 Err(SeatsError::Unavailable(cause)) => return Err(BookingError::Unavailable(cause)),
-                Err(_) => booking.give_back(payment, SEATS_GONE, now),
+                Err(_) => both().for_each(|paid| booking.give_back(paid, SEATS_GONE, now)),
             },
             CaptureOutcome::GiveBack => {
                 let over = matches!(booking.status, Status::Cancelled | Status::Deleted);
-                booking.give_back(payment, if over { TOO_LATE } else { WRONG_AMOUNT }, now);
+                let reason = if over { TOO_LATE } else { WRONG_AMOUNT };
+                both().for_each(|paid| booking.give_back(paid, reason, now));
             }
             CaptureOutcome::Surplus => {
                 log::error(
                     "a booking was paid more than once: staff have to look",
                     &[("booking", &booking.id), ("payment", &payment.id)],
                 );
-                booking.record(payment);
+                both().for_each(|paid| booking.record(paid));
             }
         }
         self.db
@@ -202,7 +225,9 @@ impl App {
                 {
                     return Ok(());
                 }
-                store::payment_insert(tx, booking.id, payment).await?;
+                for paid in both() {
+                    store::payment_insert(tx, booking.id, paid).await?;
+                }
                 if booking.status.is_paid() {
                     store::failed_booking_hide(tx, booking.id, now).await?;
                     self.queue(

@@ -50,7 +50,8 @@ impl App {
     /// `pending_payment`. A step that fails is undone at once by [`App::settle`]. If the
     /// process dies: before the row is stored, nothing happened; after it, the job
     /// settles, so a new booking disappears with its hold and checkout, and a changed one
-    /// is again what it was; after the commit, everything is done. Two at once: the
+    /// is again what it was; after the commit, everything is done, but for a voucher that
+    /// pays all: it is spent then, by this request or the job. Two at once: the
     /// unique index lets one new row in, the lease one change; the other request is
     /// refused. If the seats or the promo are not to be had, the old booking stays.
     ///
@@ -76,6 +77,9 @@ impl App {
             User { id: caller.id, name: caller.name.clone(), email: caller.email.clone(), phone: caller.phone.clone() };
         let mut wanted = draft(new, &sale, price, user, earlier.as_ref(), &mut || self.env.id(), now);
         wanted.policy = self.refund_policy(new.trek_id).await?;
+        if let (Some(code), Some(owed)) = (&new.voucher_code, payable(&wanted)) {
+            wanted.tender = Some(self.tender(code, owed.amount, earlier.as_ref().map(|earlier| earlier.id)).await?);
+        }
         let made = match earlier {
             None => self.begin(wanted).await?,
             Some(earlier) => self.change_unpaid(wanted, &earlier).await?,
@@ -135,12 +139,18 @@ impl App {
                 let mut stored = wanted.clone();
                 self.save(tx, &mut stored, Some(lease)).await?;
                 also(tx).await?;
-                store::lease_end(tx, stored.id, lease).await?;
+                if !stored.is_covered() {
+                    store::lease_end(tx, stored.id, lease).await?;
+                }
                 Ok::<_, BookingError>(stored)
             });
             Ok(stored.await?)
         };
         match outcome.await {
+            Ok(stored) if stored.is_covered() => {
+                self.settle_now(stored.id, lease).await;
+                Ok(store::booking_fetch(&self.db, stored.id).await?.unwrap_or(stored))
+            }
             Ok(stored) => Ok(stored),
             Err(error) => {
                 self.settle_now(wanted.id, lease).await;

@@ -30,6 +30,7 @@ mod settle;
 mod shift;
 mod staff;
 mod update;
+mod vouchers;
 
 use cairn_shared::{
     Component, Db, DbError, Env, Error, Id, Result, Sql, Timestamp, Tx, audit,

@@ -3,7 +3,9 @@
 use cairn_shared::{Id, Paise, Timestamp, async_trait};
 
 use super::{Mail, MailError};
-use crate::domain::{Batch, CreateError, OfflineDue, Payable, Payment, Quote, RefundRequest, Terms, TrekSummary};
+use crate::domain::{
+    Batch, CreateError, Offer, OfflineDue, Payable, Payment, Quote, RefundRequest, Tender, Terms, TrekSummary,
+};
 
 /// A service did not answer. Whether it did something is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +133,12 @@ pub trait Peers {
         order_value: Paise,
         booking_id: Option<Id>,
     ) -> Result<Quote, CreateError>;
+    /// Opens what is owed, and has its voucher kept for it.
     async fn open(&self, payable: &Payable) -> Result<(), CreateError>;
+    /// What a code pays of an amount, for a booking that may have some of it reserved.
+    async fn voucher_offer(&self, code: &str, owed: Paise, booking_id: Option<Id>) -> Result<Offer, CreateError>;
+    /// Has a voucher pay all that is owed.
+    async fn redeem(&self, payable: &Payable, tender: &Tender) -> Result<Payment, CreateError>;
     async fn close(&self, booking_id: Id) -> Result<(), Unavailable>;
     async fn refund_all(&self, booking_id: Id, reason: &str) -> Result<(), Unavailable>;
     /// Has a refund made, once for its key. Payment tells what becomes of it.
@@ -227,6 +234,14 @@ impl Peers for NoPeers {
     }
 
     async fn open(&self, _: &Payable) -> Result<(), CreateError> {
+        Err(CreateError::Unavailable(nobody()))
+    }
+
+    async fn voucher_offer(&self, _: &str, _: Paise, _: Option<Id>) -> Result<Offer, CreateError> {
+        Err(CreateError::Unavailable(nobody()))
+    }
+
+    async fn redeem(&self, _: &Payable, _: &Tender) -> Result<Payment, CreateError> {
         Err(CreateError::Unavailable(nobody()))
     }
 

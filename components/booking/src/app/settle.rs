@@ -36,8 +36,11 @@ impl App {
         if booking.offline_due.is_some() {
             booking = self.receive_offline(booking, lease).await?;
         }
+        if booking.is_covered() && !booking.session_over(self.now()) {
+            booking = self.redeem(booking, lease).await?;
+        }
         if booking.status == Status::PendingPayment && !booking.session_over(self.now()) {
-            match self.reopen(&booking).await {
+            match self.reopen(&booking, lease).await {
                 Ok(()) => return self.settled(id, lease).await,
                 Err(CreateError::Unavailable(cause)) => {
                     // It may be paid, and payment about to tell so: that must not wait for this lease.
@@ -56,7 +59,7 @@ impl App {
         }
         match payable(&booking).filter(|_| booking.status.is_paid()) {
             Some(balance) => {
-                self.peers.open(&balance).await.map_err(|error| BookingError::Unavailable(error.to_string()))?
+                self.open_owed(&balance, lease).await.map_err(|error| BookingError::Unavailable(error.to_string()))?
             }
             None if booking.status == Status::PendingPayment => {}
             None => self.peers.close(id).await?,
@@ -132,7 +135,7 @@ impl App {
     }
 
     /// Changes the booking as it is by now: others may have heard of its refunds meanwhile.
-    async fn note(&self, id: Id, lease: &Lease, change: impl Fn(&mut Booking)) -> Result<(), BookingError> {
+    pub(super) async fn note(&self, id: Id, lease: &Lease, change: impl Fn(&mut Booking)) -> Result<(), BookingError> {
         self.db
             .transaction(async |tx| {
                 let Some(mut booking) = store::booking_fetch(tx, id).await? else { return Ok(()) };
@@ -143,10 +146,10 @@ impl App {
     }
 
     /// Seats and checkout of a booking that waits for its payment.
-    async fn reopen(&self, booking: &Booking) -> Result<(), CreateError> {
+    async fn reopen(&self, booking: &Booking, lease: &Lease) -> Result<(), CreateError> {
         self.hold(booking).await?;
         match payable(booking) {
-            Some(payable) => self.peers.open(&payable).await,
+            Some(owed) => self.open_owed(&owed, lease).await,
             None => Ok(()),
         }
     }
@@ -168,6 +171,7 @@ fn changes_seats(command: &CommandRow) -> bool {
         | CommandKind::ReceiveOffline
         | CommandKind::AutoCancel
         | CommandKind::Expire
+        | CommandKind::Tender
         | CommandKind::Delete => false,
     }
 }

@@ -143,6 +143,7 @@ fn agreed(
         contact,
         add_ons: Vec::new(),
         promo_code: None,
+        voucher_code: None,
         mode: PaymentMode::Full,
         displayed: Displayed::default(),
         session_id: None,

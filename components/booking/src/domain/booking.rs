@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Billing, Breakdown, DiscountType, Next, OfflineDue, Participant, Payment, RefundPolicy, RefundRequest, Status,
-    Trigger, Who, next,
+    Tender, Trigger, Who, next,
 };
 
 /// The account a booking belongs to, as it was when the booking was made.
@@ -239,6 +239,9 @@ pub struct Booking {
     /// Money that staff have received and payment has not booked yet.
     #[serde(default)]
     pub offline_due: Option<OfflineDue>,
+    /// What a voucher is to pay of what is owed now.
+    #[serde(default)]
+    pub tender: Option<Tender>,
     /// When the customer last asked to pay the balance.
     #[serde(default)]
     pub balance_order_at: Option<Timestamp>,
@@ -321,6 +324,7 @@ impl Booking {
         self.status = Status::Cancelled;
         self.cancelled_at = Some(now);
         self.cancelled_by = Some(by);
+        self.tender = None;
         reason.clone_into(&mut self.cancellation_reason);
         for participant in self.participants.iter_mut().filter(|participant| !participant.is_cancelled) {
             participant.cancel(reason, now);

@@ -38,6 +38,8 @@ pub struct NewBooking {
     /// Names of add-ons.
     pub add_ons: Vec<String>,
     pub promo_code: Option<String>,
+    /// The code of a voucher that is to pay, as far as it goes.
+    pub voucher_code: Option<String>,
     pub mode: PaymentMode,
     pub displayed: Displayed,
     pub session_id: Option<String>,
@@ -94,6 +96,14 @@ pub enum CreateError {
     PromoBelowMinimum(Paise),
     #[error("Promo code not applicable for this trek")]
     PromoNotApplicable,
+    #[error("Invalid voucher code")]
+    VoucherInvalid,
+    #[error("This voucher has expired")]
+    VoucherExpired,
+    #[error("This voucher is no longer valid")]
+    VoucherVoid,
+    #[error("Nothing is left of this voucher, or it waits for another booking that is being paid")]
+    VoucherUsedUp,
     #[error("Price has changed. Please refresh and try again.")]
     PriceChanged,
     #[error("Partial payment amount mismatch. Please refresh and try again.")]
@@ -104,6 +114,13 @@ pub enum CreateError {
     InProgress,
     #[error("{0}")]
     Unavailable(String),
+}
+
+impl CreateError {
+    /// Whether a voucher does not pay what it was to pay.
+    pub fn is_about_voucher(&self) -> bool {
+        matches!(self, Self::VoucherInvalid | Self::VoucherExpired | Self::VoucherVoid | Self::VoucherUsedUp)
+    }
 }
 
 /// What a booking is sold under: the trek's terms, the batch, the add-ons chosen.
@@ -286,6 +303,7 @@ pub fn renewed(expired: &Booking, draft: Draft, now: Timestamp) -> Booking {
             last_attempt: None,
         }),
         payment_error: None,
+        tender: None,
         staff_seats: true,
         ..expired.clone()
     }
@@ -359,6 +377,7 @@ pub fn draft(
         paid: Paise::ZERO,
         refunded: Paise::ZERO,
         offline_due: None,
+        tender: None,
         balance_order_at: None,
         refund_due: None,
         created_at: now,

@@ -17,6 +17,7 @@ mod reprice;
 mod schedule;
 mod shift;
 mod status;
+mod tender;
 
 pub use agreed::{CustomBooking, ManualBooking, custom_booking, custom_sale, manual_booking, manual_sale};
 pub use booking::{
@@ -48,6 +49,7 @@ pub use reprice::{Resale, may_be_resold, resold};
 pub use schedule::{is_about_to_pay, is_finished, is_overdue, needs_balance_reminder, trip_reminder_span};
 pub use shift::{NewRequest, RequestKind, Target, answer, ask, shift, target};
 pub use status::{Next, StaffMove, Status, Trigger, Who, days_until, next, staff_move};
+pub use tender::{Offer, Tender};
 
 use cairn_shared::{BasisPoints, Id, Paise, Timestamp};
 

@@ -3,7 +3,7 @@
 use cairn_shared::{Id, Paise, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Booking, CancelledBy, PaymentMode, RefundRequest, RefundStatus, RefundType, Status};
+use super::{Booking, CancelledBy, PaymentMode, RefundRequest, RefundStatus, RefundType, Status, Tender};
 
 /// Which part of the price a payment is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,9 +65,18 @@ pub struct Payable {
     pub trek_name: String,
     pub kind: Kind,
     pub amount: Paise,
+    /// What a voucher pays of the amount.
+    pub tender: Option<Tender>,
     pub expires_at: Option<Timestamp>,
     pub promo_code: Option<String>,
     pub order_value: Paise,
+}
+
+impl Payable {
+    /// What is left to be paid at a provider.
+    pub fn online(&self) -> Paise {
+        self.amount - self.tender.as_ref().map_or(Paise::ZERO, |tender| tender.amount)
+    }
 }
 
 /// What a booking owes next; none when nothing more is to be paid.
@@ -91,6 +100,7 @@ pub fn payable(booking: &Booking) -> Option<Payable> {
         trek_name: booking.trek_name.clone(),
         kind,
         amount,
+        tender: booking.tender.as_ref().and_then(|tender| tender.fitted(amount)),
         expires_at: booking.session.as_ref().map(|session| session.expires_at).filter(|_| unpaid),
         promo_code: booking.promo.as_ref().map(|promo| promo.code.clone()).filter(|_| unpaid),
         order_value: booking.price.base,
@@ -108,8 +118,9 @@ pub enum CaptureOutcome {
     Surplus,
 }
 
-/// What a capture does to a booking as it stands.
-pub fn apply_capture(booking: &Booking, payment: &Payment) -> CaptureOutcome {
+/// What a capture does to a booking as it stands. `beside`: what a voucher paid with it.
+pub fn apply_capture(booking: &Booking, payment: &Payment, beside: Option<&Payment>) -> CaptureOutcome {
+    let amount = payment.amount + beside.map_or(Paise::ZERO, |beside| beside.amount);
     // What staff received, and said what it makes of the booking.
     let told = booking.offline_due.as_ref().filter(|due| due.is(payment));
     if let (Some(due), Status::Pending | Status::PaymentConfirmedPartial) = (told, booking.status) {
@@ -120,16 +131,14 @@ pub fn apply_capture(booking: &Booking, payment: &Payment) -> CaptureOutcome {
         (PaymentMode::Partial, Some(partial)) => (Kind::Initial, partial.initial),
         (PaymentMode::Partial, None) => return CaptureOutcome::Surplus,
     };
-    let pays_off = booking.paid + payment.amount >= booking.due_total();
+    let pays_off = booking.paid + amount >= booking.due_total();
     let next = if pays_off { booking.status_when_paid() } else { Status::PaymentConfirmedPartial };
     match booking.status {
         Status::PaymentConfirmedPartial => CaptureOutcome::Accept(next),
-        Status::PendingPayment | Status::Expired | Status::Creating => {
-            match (payment.kind, payment.amount) == awaited {
-                true => CaptureOutcome::Accept(next),
-                false => CaptureOutcome::GiveBack,
-            }
-        }
+        Status::PendingPayment | Status::Expired | Status::Creating => match (payment.kind, amount) == awaited {
+            true => CaptureOutcome::Accept(next),
+            false => CaptureOutcome::GiveBack,
+        },
         // Whoever cancelled or removed it did not wait for this payment.
         Status::Cancelled | Status::Deleted => CaptureOutcome::GiveBack,
         Status::Pending | Status::PaymentCompleted | Status::Confirmed | Status::TrekCompleted => {
@@ -146,10 +155,16 @@ impl Booking {
         self.first_payment.get_or_insert_with(|| payment.clone());
     }
 
+    /// Notes what a voucher paid together with a payment that is noted after it.
+    pub fn record_beside(&mut self, voucher: &Payment) {
+        self.paid += voucher.amount;
+    }
+
     /// A capture that is accepted: the booking lives and is in this state.
     pub fn accept(&mut self, payment: &Payment, next: Status) {
         self.record(payment);
         self.offline_due.take_if(|due| due.is(payment));
+        self.tender = None;
         self.status = next;
         if let Some(partial) = &mut self.partial {
             partial.initial_paid_at.get_or_insert(payment.captured_at);
@@ -240,6 +255,7 @@ mod tests {
             contact,
             add_ons: vec![],
             promo_code: None,
+            voucher_code: None,
             mode,
             displayed: Displayed::default(),
             session_id: None,
@@ -272,8 +288,8 @@ mod tests {
                         (Surplus, Surplus)
                     }
                 };
-                assert_eq!(apply_capture(&booking, &payment(kind, owed)), right, "{status:?} {mode:?}");
-                assert_eq!(apply_capture(&booking, &payment(kind, Paise(1))), wrong, "{status:?} {mode:?}");
+                assert_eq!(apply_capture(&booking, &payment(kind, owed), None), right, "{status:?} {mode:?}");
+                assert_eq!(apply_capture(&booking, &payment(kind, Paise(1)), None), wrong, "{status:?} {mode:?}");
             }
         }
     }
@@ -284,7 +300,7 @@ mod tests {
         let (first, late) = (payment(Kind::Initial, Paise(60_000)), payment(Kind::Balance, Paise(70_000)));
         booking.record(&first);
         booking.cancel(CancelledBy::System, "not paid in time", NOW);
-        assert_eq!(apply_capture(&booking, &late), CaptureOutcome::GiveBack);
+        assert_eq!(apply_capture(&booking, &late, None), CaptureOutcome::GiveBack);
         booking.give_back(&late, "too late", NOW);
         let [request] = booking.refund_requests.as_slice() else { panic!("one request") };
         assert_eq!((request.amount, request.asked), (late.amount, false));
@@ -298,12 +314,12 @@ mod tests {
         fn two_instalments_pay_exactly_the_total(rupees in 10_i64..100_000) {
             let mut booking = booking(Status::PendingPayment, PaymentMode::Partial, Paise(rupees * 100 + 37));
             let first = payable(&booking).unwrap();
-            let outcome = apply_capture(&booking, &payment(first.kind, first.amount));
+            let outcome = apply_capture(&booking, &payment(first.kind, first.amount), None);
             prop_assert_eq!(outcome, CaptureOutcome::Accept(Status::PaymentConfirmedPartial));
             booking.accept(&payment(first.kind, first.amount), Status::PaymentConfirmedPartial);
             let balance = payable(&booking).unwrap();
             prop_assert_eq!(first.amount + balance.amount, booking.price.total);
-            let outcome = apply_capture(&booking, &payment(balance.kind, balance.amount));
+            let outcome = apply_capture(&booking, &payment(balance.kind, balance.amount), None);
             prop_assert_eq!(outcome, CaptureOutcome::Accept(Status::PaymentCompleted));
             booking.accept(&payment(balance.kind, balance.amount), Status::PaymentCompleted);
             prop_assert_eq!(booking.paid, booking.price.total);

@@ -82,6 +82,8 @@ pub enum Refusal {
     NothingPreferred,
     #[error("Preferred batch not found in trek")]
     PreferredGone,
+    #[error("Nothing is to be paid for this booking now")]
+    NothingOwed,
     #[error("The balance of this booking is not overdue")]
     NotOverdue,
     #[error("Invalid payment status")]

@@ -5,6 +5,7 @@ use cairn_shared::{Error, Paise, Result, validate::Email};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::vouchers::CODE_CHARS_MAX;
 use crate::{
     app::Details,
     domain::{
@@ -29,6 +30,7 @@ pub struct BookingBody {
     total_price: Value,
     frontend_initial_amount: Value,
     coupon_code: Value,
+    voucher_code: Value,
     payment_mode: Value,
     session_id: Value,
 }
@@ -90,6 +92,7 @@ impl BookingBody {
             contact,
             add_ons: add_ons.iter().map(|add_on| text(&add_on["name"])).collect(),
             promo_code: promo_code(&self.coupon_code),
+            voucher_code: voucher_code(&self.voucher_code)?,
             mode,
             displayed: Displayed { total: amount(&self.total_price), initial: amount(&self.frontend_initial_amount) },
             session_id: Some(text(&self.session_id)).filter(|id| !id.is_empty()),
@@ -121,6 +124,16 @@ pub(super) fn count(value: &Value) -> Result<u32> {
     let count =
         count.and_then(|count| u32::try_from(count).ok()).filter(|count| (1..=participants_max()).contains(count));
     count.ok_or_else(|| Error::bad_request("Invalid number of participants"))
+}
+
+/// A voucher's code, if one is given.
+fn voucher_code(value: &Value) -> Result<Option<String>> {
+    let code = text(value);
+    match code.chars().count() {
+        0 => Ok(None),
+        1..=CODE_CHARS_MAX => Ok(Some(code)),
+        _ => Err(CreateError::VoucherInvalid.into()),
+    }
 }
 
 /// The code itself, or that of the object that validating it answered.

@@ -10,6 +10,7 @@ mod manual;
 mod office;
 mod update;
 mod view;
+mod vouchers;
 
 use std::rc::Rc;
 
@@ -37,7 +38,7 @@ const PAGE_BOOKINGS: u32 = 10;
 pub const EXPIRE_PATH: &str = "/_jobs/expire";
 
 pub fn routes() -> Router<App> {
-    let router = documents::routes(lifecycle::routes(Router::default()));
+    let router = vouchers::routes(documents::routes(lifecycle::routes(Router::default())));
     let router = update::routes(office::routes(manual::routes(failed::routes(jobs::routes(router)))));
     router
         .post("/api/bookings", create)
@@ -106,6 +107,10 @@ impl From<CreateError> for Error {
             | CreateError::PromoUsedUp
             | CreateError::PromoBelowMinimum(_)
             | CreateError::PromoNotApplicable
+            | CreateError::VoucherInvalid
+            | CreateError::VoucherExpired
+            | CreateError::VoucherVoid
+            | CreateError::VoucherUsedUp
             | CreateError::PriceChanged
             | CreateError::InitialChanged
             | CreateError::NothingToPay => Self::bad_request(message),

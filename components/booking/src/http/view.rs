@@ -190,6 +190,7 @@ fn common(booking: &Booking) -> Map<String, Value> {
     put(&mut object, "cancelledBy", booking.cancelled_by);
     put(&mut object, "refundDate", booking.refund_date);
     put(&mut object, "paymentDetails", payment_details(booking));
+    put(&mut object, "due", super::vouchers::due(booking));
     object
 }
 

@@ -11,13 +11,13 @@ use crate::{
     },
     domain::{
         AddOn, Batch, BatchStatus, CreateError, CustomField, DiscountType, GatewayType, GstType, InitialAmount, Kind,
-        OfflineDue, OfflineMethod, PartialTerms, Payable, Payment, Quote, RefundRequest, RefundType, Terms,
-        TrekSummary,
+        Offer, OfflineDue, OfflineMethod, PartialTerms, Payable, Payment, Quote, RefundRequest, RefundType, Tender,
+        Terms, TrekSummary,
     },
     shell::bindings::cairn::{
         batch::{schedule, seats, types as batch_types},
         notification::mail,
-        payment::{checkout, offline, promos, refunds},
+        payment::{checkout, offline, promos, refunds, vouchers},
         trek::catalogue,
         user::{accounts, customers},
     },
@@ -192,6 +192,47 @@ fn found(found: Result<customers::Customer, customers::Error>) -> Result<Option<
     }
 }
 
+fn payable(payable: &Payable) -> Result<checkout::Payable, Unavailable> {
+    Ok(checkout::Payable {
+        booking_id: payable.booking_id.to_string(),
+        user_id: payable.user_id.to_string(),
+        trek_name: payable.trek_name.clone(),
+        kind: checkout_kind(payable.kind)?,
+        amount: payable.amount.0,
+        expires_at: payable.expires_at.map(Timestamp::millis),
+        promo_code: payable.promo_code.clone(),
+        order_value: payable.order_value.0,
+        trek_id: payable.trek_id.to_string(),
+    })
+}
+
+fn tender(tender: &Tender) -> vouchers::Tender {
+    vouchers::Tender { voucher_id: tender.voucher.to_string(), amount: tender.amount.0 }
+}
+
+fn payment(payment: checkout::Payment, kind: Kind) -> Payment {
+    Payment {
+        id: payment.id,
+        order_id: payment.order_id,
+        kind,
+        amount: paise(payment.amount),
+        method: payment.method,
+        captured_at: Timestamp::from_millis(payment.captured_at),
+    }
+}
+
+fn voucher_error(error: vouchers::Error) -> CreateError {
+    match error {
+        vouchers::Error::Unknown => CreateError::VoucherInvalid,
+        vouchers::Error::Expired => CreateError::VoucherExpired,
+        vouchers::Error::Void => CreateError::VoucherVoid,
+        vouchers::Error::Short(_) => CreateError::VoucherUsedUp,
+        vouchers::Error::Promo(error) => promo_error(error),
+        // What is paid already is told of by an event.
+        vouchers::Error::Invalid(cause) | vouchers::Error::Unavailable(cause) => CreateError::Unavailable(cause),
+    }
+}
+
 #[async_trait(?Send)]
 impl Peers for Links {
     async fn fill_phone(&self, user_id: Id, phone: &str) -> Result<(), Unavailable> {
@@ -341,20 +382,23 @@ impl Peers for Links {
         })
     }
 
-    async fn open(&self, payable: &Payable) -> Result<(), CreateError> {
-        let kind = checkout_kind(payable.kind)?;
-        let payable = checkout::Payable {
-            booking_id: payable.booking_id.to_string(),
-            user_id: payable.user_id.to_string(),
-            trek_name: payable.trek_name.clone(),
-            kind,
-            amount: payable.amount.0,
-            expires_at: payable.expires_at.map(Timestamp::millis),
-            promo_code: payable.promo_code.clone(),
-            order_value: payable.order_value.0,
-            trek_id: payable.trek_id.to_string(),
-        };
-        checkout::open(payable).await.map_err(checkout_error)
+    async fn open(&self, owed: &Payable) -> Result<(), CreateError> {
+        match &owed.tender {
+            Some(by) => vouchers::open(payable(owed)?, tender(by)).await.map_err(voucher_error),
+            None => checkout::open(payable(owed)?).await.map_err(checkout_error),
+        }
+    }
+
+    async fn voucher_offer(&self, code: &str, owed: Paise, booking_id: Option<Id>) -> Result<Offer, CreateError> {
+        let booking_id = booking_id.map(|id| id.to_string());
+        let offer = vouchers::quote(code.to_owned(), owed.0, booking_id).await.map_err(voucher_error)?;
+        Ok(Offer { voucher: id(&offer.voucher_id)?, hint: offer.hint, pays: paise(offer.pays) })
+    }
+
+    async fn redeem(&self, owed: &Payable, by: &Tender) -> Result<Payment, CreateError> {
+        let key = format!("booking/{}/{}", owed.booking_id, by.key);
+        let paid = vouchers::redeem(key, payable(owed)?, tender(by)).await.map_err(voucher_error)?;
+        Ok(payment(paid, owed.kind))
     }
 
     async fn close(&self, booking_id: Id) -> Result<(), Unavailable> {
@@ -408,14 +452,7 @@ impl Peers for Links {
             offline::Error::KeyReused => OfflineError::Refused("the key names other money".into()),
             offline::Error::Unavailable(cause) => OfflineError::Unavailable(cause),
         })?;
-        Ok(Payment {
-            id: payment.id,
-            order_id: payment.order_id,
-            kind: due.kind,
-            amount: paise(payment.amount),
-            method: payment.method,
-            captured_at: Timestamp::from_millis(payment.captured_at),
-        })
+        Ok(self::payment(payment, due.kind))
     }
 
     async fn captured(&self, booking_id: Id) -> Result<Paise, Unavailable> {

@@ -20,11 +20,13 @@ pub enum CommandKind {
     ReceiveOffline,
     AutoCancel,
     Expire,
+    /// A voucher is to pay, or none any more.
+    Tender,
     Delete,
 }
 
 impl CommandKind {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Cancel,
         Self::CancelParticipants,
         Self::Restore,
@@ -38,6 +40,7 @@ impl CommandKind {
         Self::ReceiveOffline,
         Self::AutoCancel,
         Self::Expire,
+        Self::Tender,
         Self::Delete,
     ];
 
@@ -56,6 +59,7 @@ impl CommandKind {
             Self::ReceiveOffline => "receive_offline",
             Self::AutoCancel => "auto_cancel",
             Self::Expire => "expire",
+            Self::Tender => "tender",
             Self::Delete => "delete",
         }
     }

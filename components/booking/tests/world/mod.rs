@@ -14,7 +14,7 @@ use cairn_booking::{
     },
     domain::{
         AddOn, Batch, BatchStatus, Booking, CreateError, DiscountType, GatewayType, GstType, InitialAmount, Kind,
-        OfflineDue, PartialTerms, Payable, Payment, Quote, RefundRequest, Terms, TrekSummary,
+        Offer, OfflineDue, PartialTerms, Payable, Payment, Quote, RefundRequest, Tender, Terms, TrekSummary,
     },
 };
 use cairn_shared::{
@@ -62,6 +62,10 @@ pub struct Outside {
     pub customers: RefCell<Vec<Customer>>,
     /// Money that payment has booked for staff, by its key, with its booking.
     pub offline: RefCell<BTreeMap<String, (Id, Payment)>>,
+    /// Credit by its code, in paise, as far as it is not spent.
+    pub vouchers: RefCell<BTreeMap<String, i64>>,
+    /// What vouchers have paid alone, by its key, with its booking.
+    pub redeemed: RefCell<BTreeMap<Id, (Id, Payment)>>,
     /// Paise that payment has besides.
     pub captured_online: Cell<i64>,
     pub mails: RefCell<Vec<Mail>>,
@@ -99,6 +103,20 @@ impl Outside {
         let live = |hold: &&Hold| hold.batch == batch && hold.until.is_none_or(|until| until > self.now());
         let (holds, places) = (self.holds.borrow(), self.places.borrow());
         holds.values().chain(places.values()).filter(live).map(|hold| hold.seats).sum()
+    }
+
+    /// Paise of a voucher that nobody but this booking has spent or reserved.
+    pub fn credit(&self, code: &str, booking: Option<Id>) -> i64 {
+        let id = voucher_id(code);
+        let payables = self.payables.borrow();
+        let others = payables.values().filter(|payable| Some(payable.booking_id) != booking);
+        let reserved = others.filter_map(|payable| payable.tender.as_ref()).filter(|tender| tender.voucher == id);
+        let reserved: i64 = reserved.map(|tender| tender.amount.0).sum();
+        self.vouchers.borrow().get(code).copied().unwrap_or_default() - reserved
+    }
+
+    fn code_of(&self, voucher: Id) -> String {
+        self.vouchers.borrow().keys().find(|code| voucher_id(code) == voucher).cloned().unwrap_or_default()
     }
 
     fn view(&self, batch: &Batch) -> Batch {
@@ -332,11 +350,62 @@ impl Peers for Fake {
         let effect = || match refusal.clone() {
             Some(error) => Err(error),
             None => {
+                if let Some(tender) = &payable.tender {
+                    let left = self.0.credit(&self.0.code_of(tender.voucher), Some(payable.booking_id));
+                    if tender.amount.0 > left {
+                        return Err(CreateError::VoucherUsedUp);
+                    }
+                }
                 self.0.payables.borrow_mut().insert(payable.booking_id, payable.clone());
                 Ok(())
             }
         };
         match self.0.call("open") {
+            Ok(()) => effect(),
+            Err(lost) => {
+                if lost {
+                    let _lost = effect();
+                }
+                Err(CreateError::Unavailable(silent()))
+            }
+        }
+    }
+
+    async fn voucher_offer(&self, code: &str, owed: Paise, booking: Option<Id>) -> Result<Offer, CreateError> {
+        if !self.0.vouchers.borrow().contains_key(code) {
+            return Err(CreateError::VoucherInvalid);
+        }
+        let pays = Paise(self.0.credit(code, booking)).min(owed);
+        match pays {
+            Paise::ZERO => Err(CreateError::VoucherUsedUp),
+            pays => Ok(Offer { voucher: voucher_id(code), hint: code.to_owned(), pays }),
+        }
+    }
+
+    async fn redeem(&self, owed: &Payable, tender: &Tender) -> Result<Payment, CreateError> {
+        let effect = || {
+            if let Some((_, known)) = self.0.redeemed.borrow().get(&tender.key) {
+                return Ok(known.clone());
+            }
+            let code = self.0.code_of(tender.voucher);
+            if tender.amount.0 > self.0.credit(&code, Some(owed.booking_id)) {
+                return Err(CreateError::VoucherUsedUp);
+            }
+            assert_eq!(tender.amount, owed.amount, "it pays all");
+            *self.0.vouchers.borrow_mut().get_mut(&code).unwrap() -= tender.amount.0;
+            self.0.payables.borrow_mut().remove(&owed.booking_id);
+            let payment = Payment {
+                id: format!("voucher_{}", tender.key),
+                order_id: String::new(),
+                kind: owed.kind,
+                amount: tender.amount,
+                method: "voucher".into(),
+                captured_at: self.0.now(),
+            };
+            self.0.redeemed.borrow_mut().insert(tender.key, (owed.booking_id, payment.clone()));
+            Ok(payment)
+        };
+        match self.0.call("redeem") {
             Ok(()) => effect(),
             Err(lost) => {
                 if lost {
@@ -402,7 +471,9 @@ impl Peers for Fake {
     async fn captured(&self, id: Id) -> Result<Paise, Unavailable> {
         let offline = self.0.offline.borrow();
         let offline = offline.values().filter(|(booking, _)| *booking == id).map(|(_, payment)| payment.amount);
-        Ok(offline.sum::<Paise>() + Paise(self.0.captured_online.get()))
+        let redeemed = self.0.redeemed.borrow();
+        let redeemed = redeemed.values().filter(|(booking, _)| *booking == id).map(|(_, payment)| payment.amount);
+        Ok(offline.sum::<Paise>() + redeemed.sum::<Paise>() + Paise(self.0.captured_online.get()))
     }
 
     async fn mail(&self, mail: &Mail) -> Result<(), MailError> {
@@ -414,6 +485,10 @@ impl Peers for Fake {
             Err(_) => Err(MailError::Unavailable(silent())),
         }
     }
+}
+
+pub fn voucher_id(code: &str) -> Id {
+    Id::derive(&["voucher", code])
 }
 
 pub fn trek_id() -> Id {
@@ -534,6 +609,8 @@ impl World {
             refund_refusal: RefCell::default(),
             customers: RefCell::new(vec![customer()]),
             offline: RefCell::default(),
+            vouchers: RefCell::default(),
+            redeemed: RefCell::default(),
             captured_online: Cell::default(),
             mails: RefCell::default(),
             phones: RefCell::default(),

@@ -1,6 +1,9 @@
 //! Captured money: the one way in which it is applied.
 
-use cairn_shared::{Id, Paise, Tx};
+use cairn_shared::{
+    Id, Paise, Tx,
+    events::{self, Event},
+};
 
 use super::{App, News, refunding::Purpose};
 use crate::{
@@ -123,10 +126,12 @@ impl App {
             captured_at: self.env.now(),
             refunded: Paise::ZERO,
             surplus_refunded: Paise::ZERO,
+            voucher_id: None,
         }
     }
 
-    /// The order is paid, and with it what the booking owed; its promo use counts.
+    /// The order is paid, and with it what the booking owed; a voucher pays its part of
+    /// that, and the promo use counts.
     async fn settle_order(
         &self,
         tx: &Tx,
@@ -135,9 +140,21 @@ impl App {
         source: Source,
     ) -> Result<(), PaymentError> {
         store::order_set_status(tx, order.id, OrderStatus::Paid).await?;
-        self.settle_payable(tx, order.booking_id, order.kind, order.amount).await?;
+        let voucher = self.spend_reserved(tx, order).await?;
+        let amount = order.amount + voucher.as_ref().map_or(Paise::ZERO, |voucher| voucher.amount);
+        self.settle_payable(tx, order.booking_id, order.kind, amount).await?;
         let waits = source == Source::Verify;
-        Ok(self.tell(tx, News::captured(order.booking_id, order.kind, payment), waits).await?)
+        let news = News::captured(order.booking_id, order.kind, payment, voucher.as_ref());
+        self.tell(tx, news, waits).await?;
+        match &voucher {
+            // Booking hears of both together, admin of each.
+            Some(voucher) => {
+                let news = News::captured(order.booking_id, order.kind, voucher, None);
+                let event = Event::new(&self.env, "payment.captured", order.booking_id, &news)?;
+                Ok(events::emit(tx, &event, &["admin"]).await?)
+            }
+            None => Ok(()),
+        }
     }
 
     /// What a booking owed is paid by an amount of this kind, and its promo use counts.
@@ -178,7 +195,7 @@ impl App {
             "more was paid than was asked for: the rest is being refunded",
             &[("payment", &payment.id), ("surplus", &surplus)],
         );
-        let purpose = Purpose { reason: "surplus", request_key: None, surplus: true };
+        let purpose = Purpose { reason: "surplus", request_key: None, surplus: true, voucher_id: None };
         self.insert_refund(tx, payment, surplus, purpose).await
     }
 
@@ -199,7 +216,7 @@ impl App {
             &[("payment", &payment_id), ("problem", &problem.as_str()), ("outcome", &outcome)],
         );
         if goes_back && payment.refundable() > Paise::ZERO {
-            let purpose = Purpose { reason: problem.as_str(), request_key: None, surplus: false };
+            let purpose = Purpose { reason: problem.as_str(), request_key: None, surplus: false, voucher_id: None };
             self.insert_refund(tx, &payment, payment.refundable(), purpose).await?;
         }
         Ok(())

@@ -4,36 +4,66 @@ use cairn_shared::{Id, Tx};
 
 use super::App;
 use crate::{
-    domain::{Kind, OpenError, Payable, PayableStatus, Payment, PaymentError, Promo, PromoProblem, StoredPayable, Use},
+    domain::{
+        Kind, OpenError, Payable, PayableStatus, Payment, PaymentError, Promo, PromoProblem, StoredPayable, Tender, Use,
+    },
     store,
 };
 
 impl App {
-    /// Opens, or replaces, what a booking owes next, reserves its promo use, and voids
-    /// unpaid orders for anything else: one transaction. Repeated, it changes nothing.
-    /// Two bookings that want the last use of a code come one after the other.
+    /// Opens, or replaces, what a booking owes next, reserves its promo use and what a
+    /// voucher is to pay of it, and voids unpaid orders for anything else: one transaction.
+    /// Repeated, it changes nothing. Two bookings that want the last use of a code, or the
+    /// same credit, come one after the other.
+    ///
+    /// # Errors
+    /// [`OpenError`] tells why; then nothing has changed.
+    pub async fn open_with_voucher(
+        &self,
+        payable: Payable,
+        promo_code: Option<&str>,
+        tender: Option<Tender>,
+    ) -> Result<(), OpenError> {
+        payable.validate()?;
+        self.db
+            .transaction(async |tx| {
+                store::booking_turn(tx, payable.booking_id).await?;
+                self.open_in_turn(tx, &payable, promo_code, tender).await
+            })
+            .await
+    }
+
+    /// As [`App::open_with_voucher`], all of it to be paid with money.
     ///
     /// # Errors
     /// [`OpenError`] tells why; then nothing has changed.
     pub async fn open(&self, payable: Payable, promo_code: Option<&str>) -> Result<(), OpenError> {
-        payable.validate()?;
+        self.open_with_voucher(payable, promo_code, None).await
+    }
+
+    pub(super) async fn open_in_turn(
+        &self,
+        tx: &Tx,
+        payable: &Payable,
+        promo_code: Option<&str>,
+        tender: Option<Tender>,
+    ) -> Result<(), OpenError> {
         let now = self.env.now();
-        self.db
-            .transaction(async |tx| {
-                store::booking_turn(tx, payable.booking_id).await?;
-                let before = store::payable_fetch(tx, payable.booking_id).await?;
-                self.refuse_paid(tx, &payable).await?;
-                let promo_id = self.reserve_promo(tx, &payable, promo_code).await?;
-                store::orders_void_others(tx, payable.booking_id, payable.kind, payable.amount).await?;
-                let stored = StoredPayable {
-                    opened_at: before.map_or(now, |before| before.session_start(&payable, now)),
-                    payable: payable.clone(),
-                    promo_id,
-                    status: PayableStatus::Open,
-                };
-                Ok(store::payable_save(tx, &stored, now).await?)
-            })
-            .await
+        let before = store::payable_fetch(tx, payable.booking_id).await?;
+        self.refuse_paid(tx, payable).await?;
+        if let Some(tender) = tender {
+            self.check_tender(tx, payable, tender, before.as_ref()).await?;
+        }
+        let promo_id = self.reserve_promo(tx, payable, promo_code).await?;
+        let stored = StoredPayable {
+            opened_at: before.map_or(now, |before| before.session_start(payable, now)),
+            payable: payable.clone(),
+            promo_id,
+            tender,
+            status: PayableStatus::Open,
+        };
+        store::orders_void_others(tx, payable.booking_id, payable.kind, stored.online()).await?;
+        Ok(store::payable_save(tx, &stored, now).await?)
     }
 
     /// What has been paid, and not given back, is not owed again.

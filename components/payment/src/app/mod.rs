@@ -16,6 +16,7 @@ mod refunding;
 mod refunds;
 mod report;
 mod verify;
+mod vouchers;
 mod webhook;
 
 use cairn_shared::{
@@ -34,6 +35,7 @@ pub use promos::NewPromo;
 pub use reconcile::Reconciled;
 pub use report::{ReportRequest, WINDOW_MAX};
 pub use verify::{Verified, VerifyRequest};
+pub use vouchers::{Goodwill, Offer};
 
 use crate::{
     domain::{Kind, Payment, Provider, RefundKind, RefundStatus},
@@ -52,6 +54,9 @@ pub const RECONCILE_PATH: &str = "/_jobs/reconcile";
 
 /// Where the daily report is made.
 pub const REPORT_PATH: &str = "/_jobs/report";
+
+/// Where what is left of vouchers that are over is booked.
+pub const VOUCHERS_PATH: &str = "/_jobs/vouchers";
 
 pub struct App {
     pub db: Db,
@@ -150,9 +155,10 @@ fn transport() -> Box<dyn Transport> {
 
 impl Component for App {
     const NAME: &'static str = "payment";
-    const MIGRATIONS: &'static [Migration] = cairn_shared::migrations!["0001_payments", "0002_ledger_and_refunds"];
+    const MIGRATIONS: &'static [Migration] =
+        cairn_shared::migrations!["0001_payments", "0002_ledger_and_refunds", "0003_vouchers"];
     const JOBS: &'static [&'static str] =
-        &[events::RELAY_PATH, REFUNDS_PATH, RECONCILE_PATH, REPORT_PATH, audit::SEAL_PATH];
+        &[events::RELAY_PATH, REFUNDS_PATH, RECONCILE_PATH, REPORT_PATH, VOUCHERS_PATH, audit::SEAL_PATH];
     const AUDIT: Option<audit::Access> =
         Some(audit::Access { list: "/api/payments/audit", check: "/api/payments/audit/check", permission: None });
     const VARIABLES: &'static [&'static str] = &[
@@ -211,6 +217,9 @@ enum News<'a> {
         /// Staff received it; who asked for that knows the payment from the answer.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         offline: bool,
+        /// What a voucher paid together with it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        voucher: Option<Beside<'a>>,
     },
     Failed {
         booking_id: Id,
@@ -245,8 +254,16 @@ enum News<'a> {
     },
 }
 
+/// A payment by voucher that belongs to a payment online: both, or neither, pay.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Beside<'a> {
+    payment_id: &'a str,
+    amount_paise: i64,
+}
+
 impl<'a> News<'a> {
-    fn captured(booking_id: Id, kind: Kind, payment: &'a Payment) -> Self {
+    fn captured(booking_id: Id, kind: Kind, payment: &'a Payment, voucher: Option<&'a Payment>) -> Self {
         Self::Captured {
             booking_id,
             payment_id: &payment.id,
@@ -255,7 +272,8 @@ impl<'a> News<'a> {
             amount_paise: payment.counted().0,
             method: &payment.method,
             captured_at: payment.captured_at.millis(),
-            offline: payment.provider == Provider::Offline,
+            offline: matches!(payment.provider, Provider::Offline | Provider::Voucher),
+            voucher: voucher.map(|voucher| Beside { payment_id: &voucher.id, amount_paise: voucher.amount.0 }),
         }
     }
 }

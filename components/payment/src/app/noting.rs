@@ -1,4 +1,4 @@
-//! What the audit is told of money and of promo codes.
+//! What the audit is told of money, of vouchers and of promo codes.
 
 use cairn_shared::{
     DbError, Id, Tx,
@@ -7,7 +7,7 @@ use cairn_shared::{
 use serde_json::{Value, json};
 
 use super::App;
-use crate::domain::{Payment, Promo, Refund, RefundStatus};
+use crate::domain::{Payment, Promo, Refund, RefundStatus, Voucher};
 
 impl App {
     /// Notes money that came. About the booking that it is for, where there is one.
@@ -57,6 +57,35 @@ impl App {
         let action = format!("refund.{}", refund.status.as_str());
         let subject = subject(refund.booking_id, &refund.payment_id);
         self.note(tx, Change::new(action, subject, before, told(refund.status)), actor).await
+    }
+
+    /// Notes what became of a voucher; its code is a secret. About the booking whose money
+    /// it was, where there is one.
+    pub(super) async fn note_voucher(
+        &self,
+        tx: &Tx,
+        action: &str,
+        before: Option<&Voucher>,
+        after: &Voucher,
+        actor: Option<String>,
+    ) -> Result<(), DbError> {
+        let told = |voucher: &Voucher| {
+            json!({
+                "voucher": voucher.id,
+                "code": voucher.code.hint(),
+                "kind": voucher.kind,
+                "amount": voucher.amount,
+                "bonus": voucher.bonus,
+                "owner": voucher.owner_id,
+                "reason": voucher.reason,
+                "expiresAt": voucher.expires_at,
+                "balance": voucher.balance,
+                "voided": voucher.voided.as_ref().map(|voided| &voided.reason),
+            })
+        };
+        let subject = subject(after.booking_id, &after.id.to_string());
+        let before = before.map_or(Value::Null, told);
+        self.note(tx, Change::new(action, subject, before, told(after)), actor).await
     }
 
     /// Notes what became of a promo code.

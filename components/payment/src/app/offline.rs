@@ -74,6 +74,7 @@ impl Receipt {
             captured_at: at,
             refunded: Paise::ZERO,
             surplus_refunded: Paise::ZERO,
+            voucher_id: None,
         }
     }
 }
@@ -109,7 +110,7 @@ impl App {
         store::orders_void(tx, receipt.booking_id).await?;
         store::payable_close(tx, receipt.booking_id, self.env.now()).await?;
         self.settle_payable(tx, receipt.booking_id, receipt.kind, receipt.amount).await?;
-        let news = News::captured(receipt.booking_id, receipt.kind, &payment);
+        let news = News::captured(receipt.booking_id, receipt.kind, &payment, None);
         // Who asked knows it already, and has the time until the next relay to note it first.
         self.tell(tx, news, false).await.map_err(ReceiptError::Other)?;
         Ok(payment)

@@ -92,7 +92,7 @@ impl App {
             Route::Balance => stored.check_balance(caller, now)?,
         }
         let payable = &stored.payable;
-        let live = store::order_fetch_live(tx, booking_id, payable.kind, payable.amount).await?;
+        let live = store::order_fetch_live(tx, booking_id, payable.kind, stored.online()).await?;
         let order = match live {
             // Payments are made with another provider now.
             Some(order) if order.provider != provider => {
@@ -127,7 +127,7 @@ impl App {
             booking_id: payable.booking_id,
             user_id: payable.user_id,
             kind: payable.kind,
-            amount: payable.amount,
+            amount: stored.online(),
             status: OrderStatus::Intent,
             attempts: 0,
             snapshot: None,
@@ -214,7 +214,7 @@ impl App {
             booking_id: payable.booking_id,
             order_id,
             kind: payable.kind,
-            amount_paise: payable.amount.0,
+            amount_paise: stored.online().0,
             session_expires_at: expires_at.map(Timestamp::millis),
         };
         Ok(self.tell(tx, news, true).await?)

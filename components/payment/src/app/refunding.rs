@@ -18,6 +18,8 @@ pub(super) struct Purpose<'a> {
     pub request_key: Option<&'a str>,
     /// It gives back what was paid beyond the order's amount.
     pub surplus: bool,
+    /// It goes to this voucher, and not back to where it came from.
+    pub voucher_id: Option<Id>,
 }
 
 impl App {
@@ -47,7 +49,8 @@ impl App {
         let parts = domain::refund_split(&payments, request.payment_id.as_deref(), request.amount)
             .map_err(RefundError::Exceeds)?;
         store::request_insert(tx, request, self.env.now()).await?;
-        let purpose = Purpose { reason: &request.reason, request_key: Some(&request.key), surplus: false };
+        let purpose =
+            Purpose { reason: &request.reason, request_key: Some(&request.key), surplus: false, voucher_id: None };
         for (payment, amount) in parts {
             self.insert_refund(tx, payment, amount, purpose).await?;
         }
@@ -193,7 +196,8 @@ impl App {
         Ok(store::request_list(&self.db, booking_id).await?)
     }
 
-    /// A refund that waits to be executed; one of an offline payment waits for staff.
+    /// A refund that waits to be executed; one of an offline payment waits for staff, one
+    /// that goes to a voucher has arrived with this.
     pub(super) async fn insert_refund(
         &self,
         tx: &Tx,
@@ -203,6 +207,7 @@ impl App {
     ) -> Result<(), PaymentError> {
         let now = self.env.now();
         let nth = store::refund_list(tx, &payment.id).await?.len().to_string();
+        let voucher_id = purpose.voucher_id.or(payment.voucher_id);
         let refund = Refund {
             id: Id::derive(&["refund", &payment.id, &nth]),
             payment_id: payment.id.clone(),
@@ -210,18 +215,23 @@ impl App {
             provider: payment.provider,
             provider_id: None,
             amount,
-            status: RefundStatus::Processing,
+            status: if voucher_id.is_some() { RefundStatus::Success } else { RefundStatus::Processing },
             reason: purpose.reason.to_owned(),
             attempts: 0,
             request_key: purpose.request_key.map(str::to_owned),
             surplus: purpose.surplus,
             retries: 0,
             paid_out: None,
+            voucher_id,
             booked: None,
         };
-        let due = (payment.provider != Provider::Offline).then_some(now);
-        store::refund_insert(tx, &refund, due, now).await?;
-        self.note_refund(tx, refund).await
+        let asks_provider = voucher_id.is_none() && payment.provider != Provider::Offline;
+        store::refund_insert(tx, &refund, asks_provider.then_some(now), now).await?;
+        self.note_refund(tx, refund).await?;
+        match voucher_id {
+            Some(id) => self.renew_voucher(tx, id).await,
+            None => Ok(()),
+        }
     }
 
     /// A refund, when it is this transaction's turn with its booking's money.

@@ -152,6 +152,7 @@ impl App {
             surplus: false,
             retries: 0,
             paid_out: None,
+            voucher_id: None,
             booked: None,
         };
         let now = self.env.now();

@@ -20,6 +20,7 @@ text_enum! {
         Vouchers = "vouchers",
         Tax = "tax",
         Revenue = "revenue",
+        Goodwill = "goodwill",
     }
 }
 
@@ -54,6 +55,8 @@ pub struct Transfer {
     pub booking_id: Option<Id>,
     pub payment_id: Option<String>,
     pub refund_id: Option<Id>,
+    /// The voucher whose credit it moves.
+    pub voucher_id: Option<Id>,
 }
 
 /// Where the money of a payment is.
@@ -62,6 +65,7 @@ pub fn held_in(payment: &Payment) -> Account {
         Provider::Razorpay => Account::Razorpay,
         Provider::Stripe => Account::Stripe,
         Provider::Offline => OfflineMethod::parse(&payment.method).unwrap_or(OfflineMethod::Other).account(),
+        Provider::Voucher => Account::Vouchers,
     }
 }
 
@@ -77,6 +81,7 @@ pub fn capture_transfers(payment: &Payment) -> Vec<Transfer> {
         booking_id: payment.booking_id,
         payment_id: Some(payment.id.clone()),
         refund_id: None,
+        voucher_id: payment.voucher_id,
     };
     parts.into_iter().filter(|(_, _, amount)| *amount > Paise::ZERO).map(transfer).collect()
 }
@@ -85,7 +90,10 @@ pub fn capture_transfers(payment: &Payment) -> Vec<Transfer> {
 /// refund has; nothing if it shows that already.
 pub fn refund_transfer(payment: &Payment, refund: &Refund) -> Option<Transfer> {
     let owed = if payment.problem.is_some() || refund.surplus { Account::Customer } else { Account::Unearned };
-    let paid_from = refund.paid_out.map_or_else(|| held_in(payment), OfflineMethod::account);
+    let paid_from = match refund.voucher_id {
+        Some(_) => Account::Vouchers,
+        None => refund.paid_out.map_or_else(|| held_in(payment), OfflineMethod::account),
+    };
     let (debit, credit) = match (refund.booked, refund.status) {
         (None | Some(RefundStatus::Failed), RefundStatus::Processing) => (owed, Account::Refunds),
         (None | Some(RefundStatus::Failed), RefundStatus::Success) => (owed, paid_from),
@@ -103,6 +111,7 @@ pub fn refund_transfer(payment: &Payment, refund: &Refund) -> Option<Transfer> {
         booking_id: payment.booking_id,
         payment_id: Some(payment.id.clone()),
         refund_id: Some(refund.id),
+        voucher_id: refund.voucher_id,
     })
 }
 
@@ -136,6 +145,7 @@ pub fn earn_transfers(booking_id: Id, earning: Earning, tax: Paise) -> Vec<Trans
         booking_id: Some(booking_id),
         payment_id: None,
         refund_id: None,
+        voucher_id: None,
     };
     (0_i64..).zip(moved).map(transfer).collect()
 }
@@ -165,6 +175,7 @@ mod tests {
             captured_at: Timestamp::from_millis(0),
             refunded: Paise::ZERO,
             surplus_refunded: Paise::ZERO,
+            voucher_id: None,
         }
     }
 
@@ -183,6 +194,7 @@ mod tests {
             surplus: false,
             retries: 0,
             paid_out: None,
+            voucher_id: None,
             booked: None,
         }
     }

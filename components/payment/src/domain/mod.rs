@@ -5,6 +5,7 @@ mod money;
 mod promo;
 mod refund;
 mod report;
+mod voucher;
 
 use cairn_shared::{
     DbError, Id, Paise, Timestamp,
@@ -21,6 +22,11 @@ pub use refund::{
     check_text, refund_split, request_status, retry_at,
 };
 pub use report::{GivenBack, Mismatch, MismatchKind, Report, Theirs, compare};
+pub use voucher::{
+    CreditRequest, Tender, VOUCHER_CODE_BYTES, VOUCHER_RENEWAL, VOUCHER_VALIDITY, Voided, Voucher, VoucherCode,
+    VoucherKind, VoucherProblem, VoucherState, bonus_transfer, breakage_transfer, check_amount, check_expiry,
+    tender_of, voucher_payment,
+};
 
 /// The only currency there is.
 pub const CURRENCY: &str = "INR";
@@ -132,6 +138,8 @@ pub struct Payable {
 pub struct StoredPayable {
     pub payable: Payable,
     pub promo_id: Option<Id>,
+    /// What a voucher pays of it.
+    pub tender: Option<Tender>,
     pub status: PayableStatus,
     /// When this session began.
     pub opened_at: Timestamp,
@@ -204,6 +212,7 @@ impl From<cairn_shared::Error> for PaymentError {
 #[derive(Debug)]
 pub enum OpenError {
     Promo(PromoProblem),
+    Voucher(VoucherProblem),
     Invalid(String),
     Unavailable(String),
 }
@@ -234,13 +243,18 @@ impl Payable {
 }
 
 impl StoredPayable {
+    /// What is to be paid at the provider; zero where a voucher pays all of it.
+    pub fn online(&self) -> Paise {
+        self.payable.amount - self.tender.map_or(Paise::ZERO, |tender| tender.amount)
+    }
+
     /// Whether an order may be made for the whole or the first instalment.
     ///
     /// # Errors
     /// Why not.
     pub fn check_first(&self, caller: Id, now: Timestamp) -> Result<(), PaymentError> {
         self.check_owner(caller)?;
-        if self.status != PayableStatus::Open || self.payable.kind == Kind::Balance {
+        if self.status != PayableStatus::Open || self.payable.kind == Kind::Balance || self.online() == Paise::ZERO {
             return Err(PaymentError::NotAwaitingPayment);
         }
         self.check_session(now)
@@ -257,6 +271,7 @@ impl StoredPayable {
                 Err(PaymentError::NotEligibleForBalance)
             }
             (Kind::Balance, PayableStatus::Paid) => Err(PaymentError::NothingRemaining),
+            (Kind::Balance, PayableStatus::Open) if self.online() == Paise::ZERO => Err(PaymentError::NothingRemaining),
             (Kind::Balance, PayableStatus::Open) => self.check_session(now),
         }
     }
@@ -325,6 +340,7 @@ mod tests {
                 expires_at: expires_at.map(Timestamp::from_millis),
             },
             promo_id: None,
+            tender: None,
             status,
             opened_at: Timestamp::from_millis(opened_at),
         }

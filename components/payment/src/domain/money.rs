@@ -11,6 +11,8 @@ text_enum! {
         Stripe = "stripe",
         /// Nobody: staff received it.
         Offline = "offline",
+        /// Nobody: it was paid for before, as a voucher.
+        Voucher = "voucher",
     }
 }
 
@@ -34,7 +36,7 @@ text_enum! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
     pub id: String,
-    /// Empty for a payment that was made offline.
+    /// Empty for a payment that was made offline or by voucher.
     pub order_id: String,
     /// None where the order is unknown.
     pub booking_id: Option<Id>,
@@ -52,6 +54,8 @@ pub struct Payment {
     pub refunded: Paise,
     /// Of the surplus: given back, or on its way back.
     pub surplus_refunded: Paise,
+    /// The voucher that it was made with.
+    pub voucher_id: Option<Id>,
 }
 
 /// What captured money is.

@@ -52,6 +52,8 @@ pub struct Refund {
     pub retries: i64,
     /// Paid out by hand instead of by the provider.
     pub paid_out: Option<OfflineMethod>,
+    /// The voucher that it went to instead of the provider.
+    pub voucher_id: Option<Id>,
     /// The status that the book shows; none: the book does not know it.
     pub booked: Option<RefundStatus>,
 }
@@ -146,8 +148,8 @@ impl RefundRequest {
     }
 }
 
-/// How much of a booking's payments can go back, and what of each for this amount: the
-/// balance first, then the newest.
+/// How much of a booking's payments can go back, and what of each for this amount: money
+/// before credit, of money the balance first, then the newest.
 ///
 /// # Errors
 /// What is there, where it is less than the amount.
@@ -160,7 +162,10 @@ pub fn refund_split<'p>(
         .iter()
         .filter(|payment| only.is_none_or(|id| id == payment.id) && payment.refundable() > Paise::ZERO)
         .collect();
-    usable.sort_by_key(|payment| (payment.kind != Some(Kind::Balance), std::cmp::Reverse(payment.captured_at)));
+    usable.sort_by_key(|payment| {
+        let is_credit = payment.provider == Provider::Voucher;
+        (is_credit, payment.kind != Some(Kind::Balance), std::cmp::Reverse(payment.captured_at))
+    });
     let available: Paise = usable.iter().map(|payment| payment.refundable()).sum();
     if amount > available {
         return Err(available);
@@ -224,6 +229,7 @@ mod tests {
             captured_at: Timestamp::from_millis(at),
             refunded: Paise(refunded),
             surplus_refunded: Paise::ZERO,
+            voucher_id: None,
         }
     }
 
@@ -242,6 +248,9 @@ mod tests {
         assert_eq!(split(&payments, None, 270), Ok(vec![("balance".into(), 200), ("initial".into(), 70)]));
         assert_eq!(split(&payments, None, 150), Ok(vec![("balance".into(), 150)]));
         assert_eq!(split(&payments, None, 271), Err(270));
+        let credit = Payment { provider: Provider::Voucher, ..payment("credit", Kind::Balance, 100, 0, 4) };
+        let mixed = [credit, payments[0].clone()];
+        assert_eq!(split(&mixed, None, 90), Ok(vec![("initial".into(), 70), ("credit".into(), 20)]));
         assert_eq!(split(&payments, Some("initial"), 70), Ok(vec![("initial".into(), 70)]));
         assert_eq!(split(&payments, Some("initial"), 71), Err(70));
         assert_eq!(split(&payments, Some("unknown"), 1), Err(0));

@@ -131,6 +131,7 @@ mod tests {
             captured_at: Timestamp::from_millis(0),
             refunded: Paise(300),
             surplus_refunded: Paise::ZERO,
+            voucher_id: None,
         };
         let found = |amount, refunded, success, processing| {
             let theirs = Theirs { id: "pay_1", amount: Paise(amount), refunded: Paise(refunded) };

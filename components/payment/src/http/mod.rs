@@ -5,13 +5,14 @@ mod payments;
 mod promos;
 mod reports;
 mod staff;
+mod vouchers;
 
 use cairn_shared::http::Router;
 
 use crate::app::App;
 
 pub fn routes() -> Router<App> {
-    [payments::routes, promos::routes, staff::routes, reports::routes]
+    [payments::routes, promos::routes, staff::routes, reports::routes, vouchers::routes]
         .into_iter()
         .fold(Router::default(), |router, routes| routes(router))
 }

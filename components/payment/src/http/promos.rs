@@ -42,6 +42,7 @@ fn open_error(error: OpenError) -> Error {
     match error {
         OpenError::Promo(problem) => promo_error(problem),
         OpenError::Invalid(problem) => Error::bad_request(problem),
+        OpenError::Voucher(problem) => Error::internal(format!("{problem:?}")),
         OpenError::Unavailable(cause) => Error::internal(cause),
     }
 }

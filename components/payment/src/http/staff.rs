@@ -101,7 +101,7 @@ async fn balances(
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct EntryView {
+pub(super) struct EntryView {
     id: String,
     at: Timestamp,
     debit: &'static str,

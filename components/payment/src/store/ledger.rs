@@ -6,8 +6,8 @@ use crate::domain::{Account, Earning, Transfer};
 
 /// Posts a transfer; posted before, it changes nothing.
 pub async fn ledger_post(tx: &Tx, transfer: &Transfer, now: Timestamp) -> Result<(), DbError> {
-    let insert = "INSERT INTO ledger_transfers (id, debit, credit, amount, booking_id, payment_id, refund_id, posted_at) \
-                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING";
+    let insert = "INSERT INTO ledger_transfers (id, debit, credit, amount, booking_id, payment_id, refund_id, posted_at, voucher_id) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING";
     tx.execute(
         insert,
         params![
@@ -18,7 +18,8 @@ pub async fn ledger_post(tx: &Tx, transfer: &Transfer, now: Timestamp) -> Result
             transfer.booking_id,
             transfer.payment_id.as_deref(),
             transfer.refund_id,
-            now
+            now,
+            transfer.voucher_id
         ],
     )
     .await
@@ -60,25 +61,35 @@ pub struct Posted {
     pub at: Timestamp,
 }
 
+const POSTED: &str =
+    "SELECT id, debit, credit, amount, booking_id, payment_id, refund_id, voucher_id, posted_at FROM ledger_transfers";
+
+fn posted(row: &Row) -> Result<Posted, DbError> {
+    Ok(Posted {
+        transfer: Transfer {
+            id: row.get("id")?,
+            debit: row.get("debit")?,
+            credit: row.get("credit")?,
+            amount: row.get("amount")?,
+            booking_id: row.get("booking_id")?,
+            payment_id: row.get("payment_id")?,
+            refund_id: row.get("refund_id")?,
+            voucher_id: row.get("voucher_id")?,
+        },
+        at: row.get("posted_at")?,
+    })
+}
+
 /// Transfers of a booking, oldest first.
 pub async fn ledger_list(sql: &impl Sql, booking_id: Id, limit: i64) -> Result<Vec<Posted>, DbError> {
-    let select = "SELECT id, debit, credit, amount, booking_id, payment_id, refund_id, posted_at FROM ledger_transfers \
-                  WHERE booking_id = $1 ORDER BY posted_at, id LIMIT $2";
-    let posted = |row: &Row| {
-        Ok(Posted {
-            transfer: Transfer {
-                id: row.get("id")?,
-                debit: row.get("debit")?,
-                credit: row.get("credit")?,
-                amount: row.get("amount")?,
-                booking_id: row.get("booking_id")?,
-                payment_id: row.get("payment_id")?,
-                refund_id: row.get("refund_id")?,
-            },
-            at: row.get("posted_at")?,
-        })
-    };
-    sql.query(select, params![booking_id, limit]).await?.iter().map(posted).collect()
+    let select = [POSTED, " WHERE booking_id = $1 ORDER BY posted_at, id LIMIT $2"].concat();
+    sql.query(&select, params![booking_id, limit]).await?.iter().map(posted).collect()
+}
+
+/// Transfers of a voucher's credit, oldest first.
+pub async fn ledger_list_of_voucher(sql: &impl Sql, voucher_id: Id, limit: i64) -> Result<Vec<Posted>, DbError> {
+    let select = [POSTED, " WHERE voucher_id = $1 ORDER BY posted_at, id LIMIT $2"].concat();
+    sql.query(&select, params![voucher_id, limit]).await?.iter().map(posted).collect()
 }
 
 /// What a booking has paid and earned by the book.
@@ -103,11 +114,12 @@ pub struct Unbooked {
 }
 
 /// Payments of which the book shows another amount than the records do. Their money is
-/// what a debit brought in less what a credit took out of the accounts that hold money.
+/// what a debit brought in less what a credit took out of the accounts that hold money;
+/// a voucher holds what it pays and what goes back to it.
 pub async fn ledger_differences(sql: &impl Sql, limit: i64) -> Result<Vec<Unbooked>, DbError> {
     let select = "SELECT id, booking_id, recorded, booked FROM (SELECT p.id AS id, p.booking_id AS booking_id, \
          CAST(p.amount - COALESCE((SELECT SUM(r.amount) FROM refunds r WHERE r.payment_id = p.id AND r.status = 'success'), 0) AS BIGINT) AS recorded, \
-         CAST(COALESCE((SELECT SUM(CASE WHEN d.kind = 'asset' THEN t.amount ELSE 0 END - CASE WHEN c.kind = 'asset' THEN t.amount ELSE 0 END) \
+         CAST(COALESCE((SELECT SUM(CASE WHEN d.kind = 'asset' OR d.name = 'vouchers' THEN t.amount ELSE 0 END - CASE WHEN c.kind = 'asset' OR c.name = 'vouchers' THEN t.amount ELSE 0 END) \
            FROM ledger_transfers t JOIN ledger_accounts d ON d.name = t.debit JOIN ledger_accounts c ON c.name = t.credit \
            WHERE t.payment_id = p.id), 0) AS BIGINT) AS booked FROM payments p) x WHERE recorded <> booked ORDER BY id LIMIT $1";
     let unbooked = |row: &Row| {

@@ -6,6 +6,7 @@ mod payments;
 mod promos;
 mod refunds;
 mod reports;
+mod vouchers;
 
 pub use ledger::*;
 pub use orders::*;
@@ -13,3 +14,4 @@ pub use payments::*;
 pub use promos::*;
 pub use refunds::*;
 pub use reports::*;
+pub use vouchers::*;

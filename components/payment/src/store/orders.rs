@@ -2,9 +2,10 @@
 
 use cairn_shared::{DbError, Id, Paise, Row, Sql, Timestamp, Tx, params};
 
-use crate::domain::{Kind, Order, OrderStatus, Payable, StoredPayable};
+use crate::domain::{Kind, Order, OrderStatus, Payable, StoredPayable, Tender};
 
 fn payable(row: &Row) -> Result<StoredPayable, DbError> {
+    let (voucher_id, amount) = (row.get::<Option<Id>>("voucher_id")?, row.get("voucher_amount")?);
     Ok(StoredPayable {
         payable: Payable {
             booking_id: row.get("booking_id")?,
@@ -17,23 +18,25 @@ fn payable(row: &Row) -> Result<StoredPayable, DbError> {
             expires_at: row.get("expires_at")?,
         },
         promo_id: row.get("promo_id")?,
+        tender: voucher_id.map(|voucher_id| Tender { voucher_id, amount }),
         status: row.get("status")?,
         opened_at: row.get("opened_at")?,
     })
 }
 
 pub async fn payable_fetch(sql: &impl Sql, booking_id: Id) -> Result<Option<StoredPayable>, DbError> {
-    let select = "SELECT booking_id, user_id, trek_id, trek_name, kind, amount, order_value, promo_id, expires_at, status, opened_at \
+    let select = "SELECT booking_id, user_id, trek_id, trek_name, kind, amount, order_value, promo_id, expires_at, status, opened_at, voucher_id, voucher_amount \
                   FROM payables WHERE booking_id = $1";
     sql.query_opt(select, params![booking_id]).await?.as_ref().map(payable).transpose()
 }
 
 pub async fn payable_save(tx: &Tx, stored: &StoredPayable, now: Timestamp) -> Result<(), DbError> {
-    let upsert = "INSERT INTO payables (booking_id, user_id, trek_id, trek_name, kind, amount, order_value, promo_id, expires_at, status, opened_at, updated_at) \
-                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+    let upsert = "INSERT INTO payables (booking_id, user_id, trek_id, trek_name, kind, amount, order_value, promo_id, expires_at, status, opened_at, updated_at, voucher_id, voucher_amount) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
                   ON CONFLICT (booking_id) DO UPDATE SET user_id = excluded.user_id, trek_id = excluded.trek_id, trek_name = excluded.trek_name, \
                   kind = excluded.kind, amount = excluded.amount, order_value = excluded.order_value, promo_id = excluded.promo_id, \
-                  expires_at = excluded.expires_at, status = excluded.status, opened_at = excluded.opened_at, updated_at = excluded.updated_at";
+                  expires_at = excluded.expires_at, status = excluded.status, opened_at = excluded.opened_at, updated_at = excluded.updated_at, \
+                  voucher_id = excluded.voucher_id, voucher_amount = excluded.voucher_amount";
     let p = &stored.payable;
     tx.execute(
         upsert,
@@ -49,7 +52,9 @@ pub async fn payable_save(tx: &Tx, stored: &StoredPayable, now: Timestamp) -> Re
             p.expires_at,
             stored.status,
             stored.opened_at,
-            now
+            now,
+            stored.tender.map(|tender| tender.voucher_id),
+            stored.tender.map_or(Paise::ZERO, |tender| tender.amount)
         ],
     )
     .await

@@ -5,7 +5,7 @@ use cairn_shared::{DbError, Id, Paise, Row, Sql, Timestamp, Tx, params};
 use crate::domain::{Refund, RefundRequest, RefundStatus, RequestedRefund, request_status};
 
 const REFUND: &str = "SELECT id, payment_id, booking_id, provider, provider_id, amount, status, reason, attempts, request_key, \
-     surplus, retries, paid_out, booked FROM refunds";
+     surplus, retries, paid_out, voucher_id, booked FROM refunds";
 
 fn refund(row: &Row) -> Result<Refund, DbError> {
     Ok(Refund {
@@ -22,6 +22,7 @@ fn refund(row: &Row) -> Result<Refund, DbError> {
         surplus: row.get("surplus")?,
         retries: row.get("retries")?,
         paid_out: row.get("paid_out")?,
+        voucher_id: row.get("voucher_id")?,
         booked: row.get("booked")?,
     })
 }
@@ -63,7 +64,7 @@ pub async fn refund_insert(
     now: Timestamp,
 ) -> Result<(), DbError> {
     let insert = "INSERT INTO refunds (id, payment_id, booking_id, provider, provider_id, amount, status, reason, request_key, \
-                  surplus, requested_at, next_attempt_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+                  surplus, requested_at, next_attempt_at, voucher_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     tx.execute(
         insert,
         params![
@@ -78,7 +79,8 @@ pub async fn refund_insert(
             refund.request_key.as_deref(),
             refund.surplus,
             now,
-            next_attempt_at
+            next_attempt_at,
+            refund.voucher_id
         ],
     )
     .await
@@ -242,7 +244,7 @@ pub async fn refund_page(
 ) -> Result<(Vec<ListedRefund>, i64), DbError> {
     let provider = if by_hand { "offline" } else { "%" };
     let select = "SELECT id, payment_id, booking_id, provider, provider_id, amount, status, reason, attempts, request_key, \
-                  surplus, retries, paid_out, booked, last_error, reference, requested_at, settled_at FROM refunds \
+                  surplus, retries, paid_out, voucher_id, booked, last_error, reference, requested_at, settled_at FROM refunds \
                   WHERE status = $1 AND provider LIKE $2 ORDER BY requested_at DESC, id DESC LIMIT $3 OFFSET $4";
     let rows = sql.query(select, params![status, provider, limit, offset]).await?;
     let listed = |row: &Row| {

@@ -83,7 +83,7 @@ fn mismatch(row: &Row) -> Result<Mismatch, DbError> {
 pub async fn given_back(sql: &impl Sql, payment_id: &str) -> Result<GivenBack, DbError> {
     let select = "SELECT CAST(COALESCE(SUM(CASE WHEN status = 'success' THEN amount ELSE 0 END), 0) AS BIGINT) AS success, \
                   CAST(COALESCE(SUM(CASE WHEN status = 'processing' THEN amount ELSE 0 END), 0) AS BIGINT) AS processing \
-                  FROM refunds WHERE payment_id = $1 AND paid_out IS NULL";
+                  FROM refunds WHERE payment_id = $1 AND paid_out IS NULL AND voucher_id IS NULL";
     let row = sql.query_one(select, params![payment_id]).await?;
     Ok(GivenBack { success: row.get("success")?, processing: row.get("processing")? })
 }

@@ -14,6 +14,7 @@ mod refunds;
 mod reports;
 mod requests;
 mod stripe;
+mod vouchers;
 
 use std::{
     cell::{Cell, RefCell},
@@ -381,6 +382,7 @@ fn the_ledger_is_only_ever_added_to() {
         include_str!("../store/payments.rs"),
         include_str!("../store/promos.rs"),
         include_str!("../store/refunds.rs"),
+        include_str!("../store/vouchers.rs"),
     ] {
         assert!(!source.contains("UPDATE ledger") && !source.contains("DELETE FROM ledger"));
         assert!(!source.contains("ledger_entries"), "the book before this one is left alone");

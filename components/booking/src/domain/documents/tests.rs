@@ -64,7 +64,7 @@ impl Book {
             captured_at: NOW,
         };
         let mut booking = self.booking.clone();
-        match apply_capture(&booking, &payment) {
+        match apply_capture(&booking, &payment, None) {
             crate::domain::CaptureOutcome::Accept(next) => booking.accept(&payment, next),
             crate::domain::CaptureOutcome::GiveBack => booking.give_back(&payment, "late", NOW),
             crate::domain::CaptureOutcome::Surplus => booking.record(&payment),

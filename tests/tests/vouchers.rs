@@ -1,0 +1,76 @@
+//! Vouchers: given by staff, spent beside money and alone, given back, in one book.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use cairn_tests::{
+    client::Client,
+    system::System,
+    trekker::{Trekker, expect, text},
+};
+use serde_json::{Value, json};
+
+const TREK: &str = "68c5a7d0b3e19f4200002001";
+const BATCH: &str = "68c5a7d0b3e19f4200004008";
+
+async fn available(client: &Client, code: &str) -> Result<f64> {
+    let read = client.post("/api/payments/vouchers/balance", &json!({ "code": code })).await?;
+    expect(read, 200)?["available"].as_f64().context("an amount")
+}
+
+async fn book(who: &Trekker, count: u32, code: &str) -> Result<Value> {
+    let mut request = who.booking_request(TREK, BATCH, count);
+    request["voucherCode"] = json!(code);
+    expect(who.client.post("/api/bookings", &request).await?, 201)
+}
+
+/// What an account of the book holds, in rupees.
+async fn account(admin: &Client, name: &str) -> Result<f64> {
+    let book = expect(admin.get("/api/payments/ledger/balances").await?, 200)?;
+    let accounts = book["accounts"].as_array().context("accounts")?;
+    let found = accounts.iter().find(|account| account["account"] == name).context("an account of this name")?;
+    found["balance"].as_f64().context("an amount")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credit_pays_beside_money_comes_back_and_pays_alone() -> Result<()> {
+    let system = System::start().await?;
+    let admin = Trekker::admin(&system).await?;
+    let meera = Trekker::register(&system, "Meera Rao").await?;
+    let given = json!({ "amount": 1000, "reason": "The bus was late" });
+    let given = expect(admin.post("/api/payments/vouchers", &given).await?, 201)?;
+    let code = text(&given, "code")?;
+
+    let booking = book(&meera, 1, code).await?;
+    let id = text(&booking, "_id")?.to_owned();
+    let (total, online) = (&booking["totalPrice"], &booking["due"]["online"]);
+    ensure!(total.as_f64().context("a total")? == online.as_f64().context("an amount")? + 1_000.0, "{booking}");
+    ensure!(available(&system.client(), code).await? == 0.0, "it is kept for the booking");
+    let paid = meera.pay(&system, &meera.order(&id).await?)?;
+    expect(meera.verify(&id, &paid).await?, 200)?;
+    let booking = expect(meera.booking(&id).await?, 200)?;
+    ensure!(booking["status"] == "payment_completed" && booking["amountPaid"] == *total, "{booking}");
+    ensure!(account(&admin, "vouchers").await? == 0.0 && account(&admin, "goodwill").await? == -1_000.0);
+
+    // All of it goes back to where it came from.
+    let cancel = json!({ "refundType": "full" });
+    expect(admin.put(&format!("/api/bookings/{id}/cancel"), &cancel).await?, 200)?;
+    let started = Instant::now();
+    while available(&system.client(), code).await? < 1_000.0 {
+        ensure!(started.elapsed() < Duration::from_secs(60), "the credit did not come back");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    // And pays for another booking, all of it this time.
+    let more = json!({ "amount": 50_000, "reason": "A prize" });
+    let more = expect(admin.post("/api/payments/vouchers", &more).await?, 201)?;
+    let booking = book(&meera, 2, text(&more, "code")?).await?;
+    ensure!(booking["status"] == "payment_completed" && booking["amountPaid"] == booking["totalPrice"], "{booking}");
+    let left = 51_000.0 - booking["totalPrice"].as_f64().context("a total")?;
+    ensure!((account(&admin, "vouchers").await? - left).abs() < 0.001, "what was spent is no longer owed");
+    let day = booking["createdAt"].as_str().context("an instant")?.split('T').next().context("a day")?;
+    let report = json!({ "from": day, "to": day });
+    let report = expect(admin.post("/api/payments/reports", &report).await?, 201)?;
+    ensure!(report["mismatches"].as_array().is_some_and(Vec::is_empty), "{report}");
+    Ok(())
+}
