@@ -52,6 +52,10 @@ impl Id {
 /// # Panics
 /// When the system has no randomness to give; nothing safe can be done then.
 pub fn random(bytes: &mut [u8]) {
+    #[cfg(not(target_family = "wasm"))]
+    if let Some(conductor) = crate::conduct::conductor() {
+        return conductor.random(bytes);
+    }
     getrandom::fill(bytes).expect("the system's random number generator answers");
 }
 

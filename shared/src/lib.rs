@@ -8,6 +8,8 @@
 
 pub mod audit;
 pub mod component;
+#[cfg(not(target_family = "wasm"))]
+pub mod conduct;
 pub mod config;
 pub mod db;
 pub mod error;

@@ -28,5 +28,10 @@ fn line(level: &str, message: &str, fields: &[(&str, &dyn Display)]) {
     for (key, value) in fields {
         object.insert((*key).into(), value.to_string().into());
     }
-    eprintln!("{}", Value::Object(object));
+    let line = Value::Object(object);
+    #[cfg(not(target_family = "wasm"))]
+    if let Some(conductor) = crate::conduct::conductor() {
+        return conductor.log(&line.to_string());
+    }
+    eprintln!("{line}");
 }

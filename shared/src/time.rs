@@ -99,7 +99,10 @@ pub async fn sleep(millis: u64) {
     #[cfg(target_family = "wasm")]
     spin_sdk::time::sleep(duration).await;
     #[cfg(not(target_family = "wasm"))]
-    tokio::time::sleep(duration).await;
+    match crate::conduct::conductor() {
+        Some(conductor) => conductor.sleep(millis).await,
+        None => tokio::time::sleep(duration).await,
+    }
 }
 
 /// The time zone business days are counted in. India has one offset all year.

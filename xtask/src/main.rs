@@ -27,6 +27,9 @@ cargo xtask <command>
                      our host against the same services without WebAssembly
   soak [--release] [--swaps N] [--connections N] [--quiet SECONDS]
                      200 swaps while people book, and what requests notice of it
+  soak simulation [--release] [--seeds N] [--seed S]
+                     bookings and their money under everything that can go wrong,
+                     once for each seed; one seed alone says what happens
   build [--release]  the components and the host
   help               this text
 ";

@@ -6,7 +6,7 @@
 //! provider. Scheduled jobs do not run, since they would only add noise.
 
 mod background;
-mod links;
+pub mod links;
 mod neighbours;
 mod notices;
 mod offline;

@@ -257,6 +257,9 @@ impl App {
             refund.booked = Some(refund.status);
         }
         store::refund_settle(tx, &refund, now).await?;
+        if let (RefundStatus::Success, Some(booking_id)) = (refund.status, refund.booking_id) {
+            store::promo_use_return(tx, booking_id).await?;
+        }
         // Heard of before its payment: capture posts and tells of it.
         let Some(payment) = payment.filter(|_| news) else { return Ok(()) };
         let requested = match &refund.request_key {

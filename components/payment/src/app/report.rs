@@ -15,8 +15,9 @@ use crate::{
     store,
 };
 
-/// Days of the scheduled report: each day is looked at twice.
-const REPORT_DAYS: i64 = 2;
+/// Days of the scheduled report. Its windows are about when payments were begun, and one
+/// that failed may still be authorised three days later.
+const REPORT_DAYS: i64 = 5;
 
 /// The longest window that a report can be asked for.
 pub const WINDOW_MAX: i64 = 92 * DAY;

@@ -170,3 +170,11 @@ pub async fn promo_use_pay(tx: &Tx, booking_id: Id, promo_id: Id, now: Timestamp
 pub async fn promo_use_release(tx: &Tx, booking_id: Id) -> Result<(), DbError> {
     tx.execute("DELETE FROM promo_uses WHERE booking_id = $1 AND paid = 0", params![booking_id]).await
 }
+
+/// Gives the booking's paid use back once all that was paid for it has gone back.
+pub async fn promo_use_return(tx: &Tx, booking_id: Id) -> Result<(), DbError> {
+    let delete = "DELETE FROM promo_uses WHERE booking_id = $1 AND paid = 1 AND NOT EXISTS \
+                  (SELECT 1 FROM payments p WHERE p.booking_id = $2 AND p.problem IS NULL AND p.amount - p.surplus > \
+                  COALESCE((SELECT SUM(r.amount) FROM refunds r WHERE r.payment_id = p.id AND r.surplus = 0 AND r.status = 'success'), 0))";
+    tx.execute(delete, params![booking_id, booking_id]).await
+}

@@ -144,6 +144,24 @@ async fn a_paid_use_stays_and_counts_once() {
 }
 
 #[tokio::test]
+async fn a_paid_use_is_given_back_when_all_of_the_money_has_gone_back() {
+    let world = World::new().await;
+    promo(&world, json!({ "maxUses": 1 })).await;
+    let booking = open(&world, "a", "EARLY10").await.unwrap();
+    pay(&world, booking, "pay_1").await;
+    let payment = &world.app.payments(booking).await.unwrap()[0];
+    let part = super::requests::request(booking, "half", payment.amount.0 / 2);
+    world.app.refund(part).await.unwrap();
+    world.job("/_jobs/refunds").await;
+    assert_eq!(used(&world).await, 1, "a part has been used");
+    world.app.refund_all(booking, "the trip does not take place").await.unwrap();
+    assert_eq!(used(&world).await, 1, "it is on its way");
+    world.job("/_jobs/refunds").await;
+    assert_eq!(used(&world).await, 0);
+    open(&world, "b", "EARLY10").await.unwrap();
+}
+
+#[tokio::test]
 async fn a_code_that_does_not_apply_opens_nothing() {
     let world = World::new().await;
     promo(&world, json!({ "minOrderValue": 9000 })).await;

@@ -67,6 +67,28 @@ async fn what_the_provider_knows_better_is_named_and_applied_but_not_in_a_dry_ru
 }
 
 #[tokio::test]
+async fn a_second_payment_that_arrives_days_later_unheard_is_found_by_the_schedule() {
+    let world = World::new().await;
+    let booking = world.booking("a").await;
+    let order = world.order(booking).await;
+    world.double.pay(&order, "pay_1", PaymentStatus::Captured);
+    assert_eq!(world.verify(&order, "pay_1").await.0, 200);
+    world.double.pay(&order, "pay_2", PaymentStatus::Failed);
+    world.wait(3 * DAY);
+    world.double.pay(&order, "pay_2", PaymentStatus::Captured);
+    world.wait(DAY);
+    let window = world.double.0.borrow().requests.len();
+    assert_eq!(world.job("/_jobs/report").await["complete"], true);
+    let asked = world.double.0.borrow().requests[window..].to_vec();
+    let began = START.parse::<Timestamp>().unwrap().millis() / 1_000;
+    let from = asked.iter().find_map(|request| request.strip_prefix("GET /payments?from=")).unwrap();
+    let from: i64 = from.split('&').next().unwrap().parse().unwrap();
+    assert!(from <= began, "the window begins before the payment did: {from} {began}");
+    world.job("/_jobs/refunds").await;
+    assert_eq!(world.count("refunds WHERE payment_id = 'pay_2' AND status = 'success'").await, 1);
+}
+
+#[tokio::test]
 async fn a_refund_that_ended_unheard_is_named_and_settled() {
     let world = World::new().await;
     let booking = requests::paid(&world).await;

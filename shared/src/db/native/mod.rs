@@ -3,7 +3,8 @@
 mod postgres;
 mod sqlite;
 
-use super::{Db, DbError, Engine, Row, Turn, Value};
+use super::{Db, DbError, Engine, Row, Turn, Value, postgres::only_reads};
+use crate::conduct::{self, Step};
 
 /// Names the administrator's URL of the Postgres that tests are to use.
 const TEST_POSTGRES: &str = "CAIRN_TEST_POSTGRES";
@@ -87,6 +88,7 @@ impl Database {
 
     /// Begins a transaction; without a turn, where there is no gate yet.
     pub async fn begin(&self, turn: Option<Turn>) -> Result<Transaction, DbError> {
+        conduct::pass(Step::Begin).await?;
         match self {
             Self::Sqlite(database) => database.begin().await.map(Transaction::Sqlite),
             Self::Postgres(database) => database.begin(turn).await.map(Transaction::Postgres),
@@ -94,17 +96,25 @@ impl Database {
     }
 
     pub async fn query(&self, statement: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
-        match self {
+        conduct::pass(Step::Begin).await?;
+        let rows = match self {
             Self::Sqlite(database) => database.query(statement, params).await,
             Self::Postgres(database) => database.query(statement, params).await,
+        }?;
+        if !only_reads(statement) {
+            conduct::pass(Step::Committed).await?;
         }
+        Ok(rows)
     }
 
     pub async fn affected(&self, statement: &str, params: Vec<Value>) -> Result<u64, DbError> {
-        match self {
+        conduct::pass(Step::Begin).await?;
+        let affected = match self {
             Self::Sqlite(database) => database.affected(statement, params).await,
             Self::Postgres(database) => database.affected(statement, params).await,
-        }
+        }?;
+        conduct::pass(Step::Committed).await?;
+        Ok(affected)
     }
 }
 
@@ -127,7 +137,8 @@ impl Transaction {
         match self {
             Self::Sqlite(tx) => tx.commit().await,
             Self::Postgres(tx) => tx.commit().await,
-        }
+        }?;
+        conduct::pass(Step::Committed).await
     }
 
     pub async fn rollback(self) -> Result<(), DbError> {

@@ -25,12 +25,11 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 pub use account::Paid;
-pub use entity::RefundStatus;
+pub use entity::{Notes, Order, OrderStatus, Payment, PaymentStatus, Refund, RefundStatus};
 pub use faults::{FailWith, Faults, WebhookFaults};
-pub use ledger::{Attempt, Outcome, RefundCourse, Refusal};
+pub use ledger::{Attempt, Event, Ledger, NewOrder, NewRefund, Outcome, RefundCourse, Refusal};
 
 use account::{Account, DeliveryState, Prepared};
-use ledger::Event;
 
 use super::http::{Answer, Call, Server};
 use super::now_ms;
