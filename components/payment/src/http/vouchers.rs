@@ -5,8 +5,7 @@ use std::rc::Rc;
 
 use cairn_shared::{
     Error, Id, Paise, Result, Timestamp,
-    http::{Body, Header, Json, Path, Problem, Query, Response, Router},
-    idempotency::{self, Key},
+    http::{Json, Path, Problem, Query, Response, Router},
     identity::{Admin, Caller},
     page::{PageInfo, PageQuery},
     time::DAY,
@@ -14,7 +13,7 @@ use cairn_shared::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{given, parsed, staff::EntryView};
+use super::{given, staff::EntryView};
 use crate::{
     app::{App, Goodwill, VOUCHERS_PATH},
     domain::{RefundError, VOUCHER_VALIDITY, Voucher, VoucherKind, VoucherState},
@@ -118,8 +117,7 @@ struct CodeBody {
     code: Option<String>,
 }
 
-async fn balance(app: Rc<App>, body: Body) -> Result<Json<VoucherView>> {
-    let body: CodeBody = parsed(&body).map_err(Error::problem)?;
+async fn balance(app: Rc<App>, Problem(Json(body)): Problem<Json<CodeBody>>) -> Result<Json<VoucherView>> {
     let code = given(body.code).ok_or_else(|| Error::bad_request("code is required").problem())?;
     let voucher = app.voucher_of_code(&code).await.map_err(voucher_error)?;
     Ok(Json(view(&voucher, app.env.now())))
@@ -175,6 +173,8 @@ async fn detail(app: Rc<App>, _: Problem<Admin>, Problem(Path(id)): Problem<Path
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct GiveBody {
+    /// Names it, so that asking again after a crash gives it away once.
+    key: Option<String>,
     /// Rupees.
     amount: Option<f64>,
     owner_id: Option<Id>,
@@ -184,12 +184,14 @@ struct GiveBody {
 }
 
 /// The answer has the code: whoever gives credit away has to pass it on.
-async fn give(app: Rc<App>, Problem(Admin(caller)): Problem<Admin>, headers: Header, body: Body) -> Result<Response> {
-    let key = Key::of(&headers, format!("{}/vouchers", caller.id), &body).map_err(Error::problem)?;
-    let name = headers.get("idempotency-key").map(|name| Id::derive(&["voucher", &caller.id.to_string(), name]));
-    let body: GiveBody = parsed(&body).map_err(Error::problem)?;
+async fn give(
+    app: Rc<App>,
+    Problem(Admin(caller)): Problem<Admin>,
+    Problem(Json(body)): Problem<Json<GiveBody>>,
+) -> Result<Response> {
     let wrong = || Error::bad_request("amount has to be an amount of rupees").problem();
     let validity = body.valid_days.map_or(VOUCHER_VALIDITY, |days| i64::from(days) * DAY);
+    let name = given(body.key).map(|key| Id::derive(&["voucher", &caller.id.to_string(), &key]));
     let wanted = Goodwill {
         key: format!("goodwill/{}", name.unwrap_or_else(|| app.env.id())),
         amount: body.amount.and_then(Paise::from_rupees).ok_or_else(wrong)?,
@@ -198,14 +200,9 @@ async fn give(app: Rc<App>, Problem(Admin(caller)): Problem<Admin>, headers: Hea
         reason: body.reason.unwrap_or_default().trim().to_owned(),
         actor: caller.id,
     };
-    idempotency::once(&app.db, &app.env, key, async || {
-        let voucher = app.give_away(&wanted).await.map_err(voucher_error)?;
-        let view = staff_view(&voucher, app.env.now());
-        let body = json!({ "code": voucher.code.grouped(), "voucher": view });
-        Ok(Response::json(201, &body).header("cache-control", "no-store"))
-    })
-    .await
-    .map_err(Error::problem)
+    let voucher = app.give_away(&wanted).await.map_err(voucher_error)?;
+    let body = json!({ "code": voucher.code.grouped(), "voucher": staff_view(&voucher, app.env.now()) });
+    Ok(Response::json(201, &body).header("cache-control", "no-store"))
 }
 
 #[derive(Deserialize)]
@@ -217,18 +214,11 @@ async fn void(
     app: Rc<App>,
     Problem(Admin(caller)): Problem<Admin>,
     Problem(Path(id)): Problem<Path<Id>>,
-    headers: Header,
-    body: Body,
-) -> Result<Response> {
-    let key = Key::of(&headers, format!("{}/vouchers/{id}/void", caller.id), &body).map_err(Error::problem)?;
-    let body: VoidBody = parsed(&body).map_err(Error::problem)?;
+    Problem(Json(body)): Problem<Json<VoidBody>>,
+) -> Result<Json<StaffView>> {
     let reason = body.reason.unwrap_or_default();
-    idempotency::once(&app.db, &app.env, key, async || {
-        let voided = app.void_voucher(id, reason.trim(), caller.id).await;
-        voided.map(|voucher| Json(staff_view(&voucher, app.env.now()))).map_err(voucher_error)
-    })
-    .await
-    .map_err(Error::problem)
+    let voided = app.void_voucher(id, reason.trim(), caller.id).await.map_err(voucher_error)?;
+    Ok(Json(staff_view(&voided, app.env.now())))
 }
 
 async fn expire(app: Rc<App>) -> Result<Json<Value>> {
