@@ -38,8 +38,7 @@ const CLAIM: i64 = 35 * SECOND;
 /// How long, in ms, [`deliver_now`] waits between two looks at what another is delivering.
 const WATCH_EVERY: u64 = 25;
 
-/// The longest wait between two attempts to deliver: less than the minute between two
-/// scheduled relays, so that none comes too early.
+/// The longest wait between two attempts to deliver.
 const BACKOFF_MAX: i64 = 30 * SECOND;
 
 /// Something that happened, as CloudEvents 1.0 has it in JSON.

@@ -261,14 +261,23 @@ impl offline::Guest for Exports {
 
 impl earnings::Guest for Exports {
     async fn earn(booking_id: String, tax: i64) -> Result<(), earnings::Error> {
-        let booking_id =
-            booking_id.parse::<Id>().map_err(|cause| earnings::Error::Invalid(format!("booking-id: {cause}")))?;
+        let booking_id = earnings_id(&booking_id)?;
         if tax < 0 {
             return Err(earnings::Error::Invalid("the tax is negative".into()));
         }
         let app = app().await.map_err(earnings::Error::Unavailable)?;
         app.earn(booking_id, Paise(tax)).await.map_err(|error| earnings::Error::Unavailable(error.to_string()))
     }
+
+    async fn defer(booking_id: String) -> Result<(), earnings::Error> {
+        let booking_id = earnings_id(&booking_id)?;
+        let app = app().await.map_err(earnings::Error::Unavailable)?;
+        app.defer(booking_id).await.map_err(|error| earnings::Error::Unavailable(error.to_string()))
+    }
+}
+
+fn earnings_id(text: &str) -> Result<Id, earnings::Error> {
+    text.parse().map_err(|cause| earnings::Error::Invalid(format!("booking-id: {cause}")))
 }
 
 impl From<VoucherProblem> for vouchers::Error {

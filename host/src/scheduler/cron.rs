@@ -1,4 +1,5 @@
-//! Cron expressions: five fields, and when their time comes next.
+//! Cron expressions: five fields, or six with seconds first as Spin's cron trigger
+//! has them, and when their time comes next.
 //!
 //! Fields are in a zone with a fixed offset from UTC, so no hour comes twice or
 //! never. A day matches as in Vixie cron: if both its fields are restricted,
@@ -7,14 +8,16 @@
 use std::{fmt, str::FromStr};
 
 const MINUTES_PER_DAY: i64 = 24 * 60;
-const MS_PER_MINUTE: i64 = 60_000;
+const MS_PER_SECOND: i64 = 1_000;
+const SECONDS_PER_MINUTE: i64 = 60;
 /// From one 29 February to the next it may take eight years.
 const SEARCH_DAYS_MAX: i64 = 8 * 366;
 
-/// A schedule such as `*/15 9-17 * * MON-FRI`.
+/// A schedule such as `*/15 9-17 * * MON-FRI`, or `*/20 * * * * *`, every 20 seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cron {
     text: String,
+    seconds: Set,
     minutes: Set,
     hours: Set,
     days: Set,
@@ -27,7 +30,9 @@ pub struct Cron {
 /// Why a text is no schedule, as the end of a sentence about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CronError {
-    #[error("has {0} fields; write five: minute, hour, day of month, month, day of week")]
+    #[error(
+        "has {0} fields; write five: minute, hour, day of month, month, day of week; or six, with the second before them"
+    )]
     Fields(usize),
     #[error(
         "has \"{part}\" as its {field}, which takes {min} to {max}: numbers, `a-b`, `*`, `*/n`, `a-b/n` and lists of them"
@@ -61,6 +66,7 @@ struct Field {
     names: &'static [&'static str],
 }
 
+const SECOND: Field = Field { name: "second", min: 0, max: 59, names: &[] };
 const MINUTE: Field = Field { name: "minute", min: 0, max: 59, names: &[] };
 const HOUR: Field = Field { name: "hour", min: 0, max: 23, names: &[] };
 const DAY: Field = Field { name: "day of month", min: 1, max: 31, names: &[] };
@@ -79,8 +85,10 @@ impl FromStr for Cron {
 
     fn from_str(text: &str) -> Result<Self, CronError> {
         let fields: Vec<&str> = text.split_ascii_whitespace().collect();
-        let &[minute, hour, day, month, weekday] = fields.as_slice() else {
-            return Err(CronError::Fields(fields.len()));
+        let (second, [minute, hour, day, month, weekday]) = match *fields.as_slice() {
+            [minute, hour, day, month, weekday] => ("0", [minute, hour, day, month, weekday]),
+            [second, minute, hour, day, month, weekday] => (second, [minute, hour, day, month, weekday]),
+            _ => return Err(CronError::Fields(fields.len())),
         };
         let mut weekdays = WEEKDAY.parse(weekday)?;
         if weekdays.contains(7) {
@@ -88,6 +96,7 @@ impl FromStr for Cron {
         }
         let cron = Self {
             text: fields.join(" "),
+            seconds: SECOND.parse(second)?,
             minutes: MINUTE.parse(minute)?,
             hours: HOUR.parse(hour)?,
             days: DAY.parse(day)?,
@@ -113,15 +122,27 @@ impl Cron {
     /// since 1970; `None` only past the end of time.
     #[must_use]
     pub fn next_after(&self, now_ms: i64, utc_offset_minutes: i32) -> Option<i64> {
-        let offset = i64::from(utc_offset_minutes);
-        let first = now_ms.div_euclid(MS_PER_MINUTE).checked_add(offset + 1)?;
+        let offset = i64::from(utc_offset_minutes) * SECONDS_PER_MINUTE;
+        let first = now_ms.div_euclid(MS_PER_SECOND).checked_add(offset + 1)?;
+        let (minute, second) = (first.div_euclid(SECONDS_PER_MINUTE), first.rem_euclid(SECONDS_PER_MINUTE));
+        let later_in_it = self.seconds.at_least(u32::try_from(second).ok()?);
+        let (minute, second) = match (self.next_minute(minute)?, later_in_it) {
+            (next, Some(second)) if next == minute => (next, second),
+            (next, None) if next == minute => (self.next_minute(minute + 1)?, self.seconds.at_least(0)?),
+            (next, _) => (next, self.seconds.at_least(0)?),
+        };
+        let local = minute.checked_mul(SECONDS_PER_MINUTE)?.checked_add(second.into())?;
+        (local - offset).checked_mul(MS_PER_SECOND)
+    }
+
+    /// The first minute from `first` on; minutes are counted from 1970.
+    fn next_minute(&self, first: i64) -> Option<i64> {
         let (first_day, mut minute) = (first.div_euclid(MINUTES_PER_DAY), first.rem_euclid(MINUTES_PER_DAY));
         for day in first_day..first_day.checked_add(SEARCH_DAYS_MAX)? {
             if self.includes_day(day)
                 && let Some(minute) = self.minute_at_least(minute)
             {
-                let local = day.checked_mul(MINUTES_PER_DAY)?.checked_add(minute)?;
-                return (local - offset).checked_mul(MS_PER_MINUTE);
+                return day.checked_mul(MINUTES_PER_DAY)?.checked_add(minute);
             }
             minute = 0;
         }
@@ -249,6 +270,21 @@ mod tests {
     }
 
     #[test]
+    fn a_sixth_field_before_the_others_is_the_second() {
+        let next = |cron: &str, after_ms: i64| {
+            let cron: Cron = cron.parse().unwrap();
+            let now = at("2026-11-22T09:30");
+            cron.next_after(now + after_ms, 330).map(|next| next - now)
+        };
+        assert_eq!(next("*/20 * * * * *", -1), Some(0));
+        assert_eq!(next("*/20 * * * * *", 0), Some(20_000));
+        assert_eq!(next("*/20 * * * * *", 39_999), Some(40_000));
+        assert_eq!(next("*/20 * * * * *", 40_000), Some(60_000));
+        assert_eq!(next("5,30 */15 * * * *", 30_000), Some(15 * 60_000 + 5_000));
+        assert_eq!(next("0 0 15 * * *", 0), next("0 15 * * *", 0));
+    }
+
+    #[test]
     fn steps_ranges_and_lists_combine() {
         check("*/15 * * * *", 0, "2026-11-22T09:46", "2026-11-22T10:00");
         check("5,10-12 * * * *", 0, "2026-11-22T09:10", "2026-11-22T09:11");
@@ -321,7 +357,7 @@ mod tests {
             assert!(matches!(error, CronError::Field { .. }), "{text}: {error}");
         }
         assert_eq!("* * * *".parse::<Cron>(), Err(CronError::Fields(4)));
-        assert_eq!("0 * * * * *".parse::<Cron>(), Err(CronError::Fields(6)));
+        assert_eq!("0 0 * * * * *".parse::<Cron>(), Err(CronError::Fields(7)));
         assert_eq!("@daily".parse::<Cron>(), Err(CronError::Fields(1)));
         assert_eq!("0 0 31 2,4 *".parse::<Cron>(), Err(CronError::Never));
     }

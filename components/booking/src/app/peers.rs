@@ -149,6 +149,11 @@ pub trait Peers {
     /// What payment has for a booking: captured less given back.
     async fn captured(&self, booking_id: Id) -> Result<Paise, Unavailable>;
 
+    /// The trip is over, one way or the other: what was paid for it is earned, so much of it is tax.
+    async fn earn(&self, booking_id: Id, tax: Paise) -> Result<(), Unavailable>;
+    /// The trip is to take place after all.
+    async fn defer(&self, booking_id: Id) -> Result<(), Unavailable>;
+
     async fn mail(&self, mail: &Mail) -> Result<(), MailError>;
 }
 
@@ -262,6 +267,14 @@ impl Peers for NoPeers {
     }
 
     async fn captured(&self, _: Id) -> Result<Paise, Unavailable> {
+        Err(Unavailable(nobody()))
+    }
+
+    async fn earn(&self, _: Id, _: Paise) -> Result<(), Unavailable> {
+        Err(Unavailable(nobody()))
+    }
+
+    async fn defer(&self, _: Id) -> Result<(), Unavailable> {
         Err(Unavailable(nobody()))
     }
 

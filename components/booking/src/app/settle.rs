@@ -1,6 +1,6 @@
 //! Bringing seats, checkout and refunds in line with a booking.
 
-use cairn_shared::{Id, log};
+use cairn_shared::{Id, Paise, log};
 
 use super::{
     App, BookingError, RefundError, SeatsError,
@@ -65,6 +65,7 @@ impl App {
             None => self.peers.close(id).await?,
         }
         self.settle_refunds(&booking, lease).await?;
+        self.settle_earnings(&booking).await?;
         match booking.status {
             Status::Creating | Status::Deleted => {
                 self.db
@@ -129,6 +130,23 @@ impl App {
                     self.note(id, lease, |booking| booking.refund_refused(&request.key)).await?;
                 }
                 Err(RefundError::Unavailable(cause)) => return Err(BookingError::Unavailable(cause)),
+            }
+        }
+        Ok(())
+    }
+
+    /// When a trip is over or called off, what was paid and is kept is earned; when a
+    /// booking lives again, it is owed again.
+    async fn settle_earnings(&self, booking: &Booking) -> Result<(), BookingError> {
+        match booking.status {
+            _ if booking.paid == Paise::ZERO => {}
+            Status::TrekCompleted | Status::Cancelled => self.peers.earn(booking.id, booking.tax_on_kept()).await?,
+            _ => {
+                let open = store::command_list_open(&self.db, booking.id).await?;
+                let revives = |kind| matches!(kind, CommandKind::Restore | CommandKind::RestoreParticipant);
+                if open.iter().any(|command| revives(command.kind)) {
+                    self.peers.defer(booking.id).await?;
+                }
             }
         }
         Ok(())

@@ -288,6 +288,14 @@ impl Booking {
         (self.paid - self.refunded).max(Paise::ZERO)
     }
 
+    /// Tax on what was paid for the trip and is kept, rounded half up to a paisa.
+    pub fn tax_on_kept(&self) -> Paise {
+        let total = i128::from(self.price.total.0.max(1));
+        let tax = i128::from((self.price.gst + self.price.gst_included).0);
+        let kept = i128::from(self.refundable().0).min(total);
+        Paise(i64::try_from((2 * tax * kept + total) / (2 * total)).unwrap_or(i64::MAX))
+    }
+
     /// Whether money went back, is going back, or should have.
     pub fn has_refunds(&self) -> bool {
         let any = |status| status != RefundStatus::NotApplicable;

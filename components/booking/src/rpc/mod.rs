@@ -17,7 +17,7 @@ use crate::{
     shell::bindings::cairn::{
         batch::{schedule, seats, types as batch_types},
         notification::mail,
-        payment::{checkout, offline, promos, refunds, vouchers},
+        payment::{checkout, earnings, offline, promos, refunds, vouchers},
         trek::catalogue,
         user::{accounts, customers},
     },
@@ -459,6 +459,14 @@ impl Peers for Links {
         let payments = checkout::list_payments(booking_id.to_string()).await;
         let payments = payments.map_err(|error| Unavailable(error.to_string()))?;
         Ok(payments.iter().map(|payment| paise(payment.amount - payment.refunded)).sum())
+    }
+
+    async fn earn(&self, booking_id: Id, tax: Paise) -> Result<(), Unavailable> {
+        earnings::earn(booking_id.to_string(), tax.0).await.map_err(|error| Unavailable(error.to_string()))
+    }
+
+    async fn defer(&self, booking_id: Id) -> Result<(), Unavailable> {
+        earnings::defer(booking_id.to_string()).await.map_err(|error| Unavailable(error.to_string()))
     }
 
     async fn mail(&self, sent: &Mail) -> Result<(), MailError> {

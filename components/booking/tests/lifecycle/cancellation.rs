@@ -412,6 +412,8 @@ async fn a_finished_trek_is_marked_once() {
         (400, "This booking cannot be cancelled".into())
     );
     assert_eq!(world.outside.taken(batch_id()), 2);
+    let price = world.stored(id).await.price;
+    assert_eq!(world.outside.earned.borrow()[&id], price.gst + price.gst_included, "all of the tax is due");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Services that stop in the middle, at every step of every command, once before and once
 //! after they did what they were asked; then a job, and what has to be true again.
 
-use cairn_booking::domain::Kind;
+use cairn_booking::domain::{Kind, Status};
 use cairn_shared::Sql;
 use cairn_shared::{
     Db, Id, Paise, params,
@@ -135,6 +135,10 @@ async fn check(world: &World, id: Id, what: &str) {
     let sum: Paise = asked.iter().map(|(_, request)| request.amount).sum();
     assert_eq!(sum, booking.refunded, "{what}: refunds");
     assert!(sum <= booking.paid, "{what}: more goes back than came in");
+    // The money of a trip that is over or called off is earned, and of no other one.
+    let over = matches!(booking.status, Status::TrekCompleted | Status::Cancelled) && booking.paid > Paise::ZERO;
+    let earned = world.outside.earned.borrow().get(&id).copied();
+    assert_eq!(earned, over.then(|| booking.tax_on_kept()), "{what}: what is earned of {status}");
     // A mail tells only of what happened.
     let unfounded =
         "SELECT COUNT(*) AS n FROM mails JOIN commands ON mails.key LIKE '%/' || commands.id WHERE state = 'undone'";

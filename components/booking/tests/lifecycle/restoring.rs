@@ -29,11 +29,13 @@ async fn a_cancelled_booking_lives_again_as_it_is_paid() {
             world.ask(Some(&caller("Meera")), "PUT", &path, super::world::people(2)).await;
         }
         put(&world, &admin(), id, "cancel", json!({ "refund": false })).await;
+        assert_eq!(world.outside.earned.borrow().contains_key(&id), paid > 0, "what is kept is earned");
         let taken = world.outside.taken(batch_id());
         let (status, body) = put(&world, &admin(), id, "restore", Value::Null).await;
         assert_eq!((status, &body["message"]), (200, &json!("Booking restored successfully")), "{body}");
         assert_eq!(body["booking"]["status"], expected);
         assert!(body["booking"].get("cancelledAt").is_none());
+        assert!(!world.outside.earned.borrow().contains_key(&id), "and owed again");
         assert_eq!(world.outside.taken(batch_id()), taken + 2);
         assert_eq!(world.outside.holds.borrow()[&id].until, None, "for good");
         if details {

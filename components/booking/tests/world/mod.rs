@@ -66,6 +66,8 @@ pub struct Outside {
     pub vouchers: RefCell<BTreeMap<String, i64>>,
     /// What vouchers have paid alone, by its key, with its booking.
     pub redeemed: RefCell<BTreeMap<Id, (Id, Payment)>>,
+    /// Tax of the bookings whose money is earned.
+    pub earned: RefCell<BTreeMap<Id, Paise>>,
     /// Paise that payment has besides.
     pub captured_online: Cell<i64>,
     pub mails: RefCell<Vec<Mail>>,
@@ -476,6 +478,14 @@ impl Peers for Fake {
         Ok(offline.sum::<Paise>() + redeemed.sum::<Paise>() + Paise(self.0.captured_online.get()))
     }
 
+    async fn earn(&self, id: Id, tax: Paise) -> Result<(), Unavailable> {
+        self.plain("earn", || drop(self.0.earned.borrow_mut().insert(id, tax)))
+    }
+
+    async fn defer(&self, id: Id) -> Result<(), Unavailable> {
+        self.plain("defer", || drop(self.0.earned.borrow_mut().remove(&id)))
+    }
+
     async fn mail(&self, mail: &Mail) -> Result<(), MailError> {
         match self.0.call("mail") {
             Ok(()) => {
@@ -611,6 +621,7 @@ impl World {
             offline: RefCell::default(),
             vouchers: RefCell::default(),
             redeemed: RefCell::default(),
+            earned: RefCell::default(),
             captured_online: Cell::default(),
             mails: RefCell::default(),
             phones: RefCell::default(),

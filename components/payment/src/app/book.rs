@@ -4,7 +4,7 @@ use cairn_shared::{Id, Paise, Result, Timestamp, page::Page};
 
 use super::App;
 use crate::{
-    domain::{self, RefundStatus},
+    domain::{self, Earning, RefundStatus, Transfer},
     store::{self, Balance, ListedRefund, Posted},
 };
 
@@ -28,17 +28,29 @@ impl App {
         Ok(store::ledger_list(&self.db, booking_id, ENTRIES_MAX).await?)
     }
 
-    /// The trip of a booking has taken place: what it has paid is earned, so much of it is
-    /// tax. Repeated, it books what has changed since.
+    /// The trip of a booking has taken place or was called off: what it has paid is
+    /// earned, so much of it is tax. Repeated, it books what has changed since.
     ///
     /// # Errors
     /// The database's.
     pub async fn earn(&self, booking_id: Id, tax: Paise) -> Result<()> {
+        self.move_earnings(booking_id, |earning| domain::earn_transfers(booking_id, earning, tax)).await
+    }
+
+    /// The trip is to take place after all: what was earned is owed again.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn defer(&self, booking_id: Id) -> Result<()> {
+        self.move_earnings(booking_id, |earning| domain::defer_transfers(booking_id, earning)).await
+    }
+
+    async fn move_earnings(&self, booking_id: Id, moves: impl Fn(Earning) -> Vec<Transfer>) -> Result<()> {
         self.db
             .transaction(async |tx| {
                 store::booking_turn(tx, booking_id).await?;
                 let earning = store::ledger_earning(tx, booking_id).await?;
-                for transfer in domain::earn_transfers(booking_id, earning, tax) {
+                for transfer in moves(earning) {
                     store::ledger_post(tx, &transfer, self.env.now()).await?;
                 }
                 Ok(())

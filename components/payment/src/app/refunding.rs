@@ -253,6 +253,9 @@ impl App {
         if let Some(payment) = &payment {
             if let Some(transfer) = domain::refund_transfer(payment, &refund) {
                 store::ledger_post(tx, &transfer, now).await?;
+                if let Some(booking_id) = payment.booking_id {
+                    self.unearn(tx, booking_id).await?;
+                }
             }
             refund.booked = Some(refund.status);
         }
@@ -269,6 +272,17 @@ impl App {
         let asked_by = requested.as_ref().filter(|_| before.is_none()).map(|request| request.requested_by.clone());
         self.note_refund_change(tx, &refund, before, asked_by).await?;
         self.tell_refund(tx, &payment, &refund, requested.as_ref()).await
+    }
+
+    /// What goes back after it was earned is taken out of the revenue.
+    async fn unearn(&self, tx: &Tx, booking_id: Id) -> Result<(), PaymentError> {
+        let earning = store::ledger_earning(tx, booking_id).await?;
+        if earning.unearned < Paise::ZERO {
+            for transfer in domain::earn_transfers(booking_id, earning, earning.taxed) {
+                store::ledger_post(tx, &transfer, self.env.now()).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Of money that belongs to no booking nobody is told.

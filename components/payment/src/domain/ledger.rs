@@ -122,6 +122,8 @@ pub struct Earning {
     pub unearned: Paise,
     /// Tax that is booked already.
     pub taxed: Paise,
+    /// Earned besides.
+    pub revenue: Paise,
     /// Transfers of earlier calls.
     pub transfers: i64,
 }
@@ -136,8 +138,19 @@ pub fn earn_transfers(booking_id: Id, earning: Earning, tax: Paise) -> Vec<Trans
         (Account::Unearned, Account::Revenue, revenue),
         (Account::Revenue, Account::Unearned, Paise::ZERO - revenue),
     ];
-    let moved = parts.into_iter().filter(|(_, _, amount)| *amount > Paise::ZERO);
-    let transfer = |(nth, (debit, credit, amount)): (i64, (Account, Account, Paise))| Transfer {
+    moves(booking_id, earning, &parts)
+}
+
+/// What was earned is owed again.
+pub fn defer_transfers(booking_id: Id, earning: Earning) -> Vec<Transfer> {
+    let parts =
+        [(Account::Tax, Account::Unearned, earning.taxed), (Account::Revenue, Account::Unearned, earning.revenue)];
+    moves(booking_id, earning, &parts)
+}
+
+fn moves(booking_id: Id, earning: Earning, parts: &[(Account, Account, Paise)]) -> Vec<Transfer> {
+    let moved = parts.iter().filter(|(_, _, amount)| *amount > Paise::ZERO);
+    let transfer = |(nth, &(debit, credit, amount)): (i64, &(Account, Account, Paise))| Transfer {
         id: format!("earned:{booking_id}:{}", earning.transfers + nth),
         debit,
         credit,
@@ -230,7 +243,8 @@ mod tests {
     fn what_is_earned_is_tax_first_and_moves_once() {
         let id = Id::derive(&["booking"]);
         let earn = |unearned, taxed, tax| {
-            let earning = Earning { unearned: Paise(unearned), taxed: Paise(taxed), transfers: 0 };
+            let earning =
+                Earning { unearned: Paise(unearned), taxed: Paise(taxed), revenue: Paise::ZERO, transfers: 0 };
             balances(&earn_transfers(id, earning, Paise(tax)))
         };
         assert_eq!(earn(1_050, 0, 50), BTreeMap::from([("unearned", 1_050), ("tax", -50), ("revenue", -1_000)]));
@@ -238,6 +252,9 @@ mod tests {
         assert_eq!(earn(30, 0, 50), BTreeMap::from([("unearned", 30), ("tax", -30)]));
         assert_eq!(earn(200, 50, 50), BTreeMap::from([("unearned", 200), ("revenue", -200)]));
         assert_eq!(earn(-300, 50, 50), BTreeMap::from([("unearned", -300), ("revenue", 300)]));
+        let earned = Earning { unearned: Paise(7), taxed: Paise(50), revenue: Paise(950), transfers: 2 };
+        let deferred = balances(&defer_transfers(id, earned));
+        assert_eq!(deferred, BTreeMap::from([("unearned", -1_000), ("tax", 50), ("revenue", 950)]));
     }
 
     proptest! {

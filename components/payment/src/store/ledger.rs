@@ -96,10 +96,16 @@ pub async fn ledger_list_of_voucher(sql: &impl Sql, voucher_id: Id, limit: i64) 
 pub async fn ledger_earning(sql: &impl Sql, booking_id: Id) -> Result<Earning, DbError> {
     let select = "SELECT CAST(COALESCE(SUM(CASE WHEN credit = 'unearned' THEN amount WHEN debit = 'unearned' THEN -amount ELSE 0 END), 0) AS BIGINT) AS unearned, \
          CAST(COALESCE(SUM(CASE WHEN credit = 'tax' THEN amount WHEN debit = 'tax' THEN -amount ELSE 0 END), 0) AS BIGINT) AS taxed, \
+         CAST(COALESCE(SUM(CASE WHEN credit = 'revenue' THEN amount WHEN debit = 'revenue' THEN -amount ELSE 0 END), 0) AS BIGINT) AS revenue, \
          CAST(COALESCE(SUM(CASE WHEN id LIKE 'earned:%' THEN 1 ELSE 0 END), 0) AS BIGINT) AS transfers \
          FROM ledger_transfers WHERE booking_id = $1";
     let row = sql.query_one(select, params![booking_id]).await?;
-    Ok(Earning { unearned: row.get("unearned")?, taxed: row.get("taxed")?, transfers: row.get("transfers")? })
+    Ok(Earning {
+        unearned: row.get("unearned")?,
+        taxed: row.get("taxed")?,
+        revenue: row.get("revenue")?,
+        transfers: row.get("transfers")?,
+    })
 }
 
 /// A payment whose money the book has elsewhere than its own row and its refunds say.

@@ -167,8 +167,15 @@ async fn what_a_trip_that_took_place_has_paid_is_earned_once() {
         || async { (world.balance("unearned").await, world.balance("tax").await, world.balance("revenue").await) };
     assert_eq!(balances().await, (0, -14_286, -285_714));
     world.app.refund(requests::request(booking, "late", 10_000)).await.unwrap();
+    assert_eq!(balances().await, (0, -14_286, -275_714), "what goes back is taken out of the revenue at once");
     world.job("/_jobs/refunds").await;
     world.app.earn(booking, Paise(14_286)).await.unwrap();
     assert_eq!(balances().await, (0, -14_286, -275_714));
+    for _ in 0..2 {
+        world.app.defer(booking).await.unwrap();
+        assert_eq!(balances().await, (-290_000, 0, 0), "the trip is to take place after all");
+    }
+    world.app.earn(booking, Paise(13_810)).await.unwrap();
+    assert_eq!(balances().await, (0, -13_810, -276_190));
     world.check_ledger().await;
 }
