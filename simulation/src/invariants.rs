@@ -23,6 +23,7 @@ pub async fn check(databases: &Databases, provider: &Provider, seen: &Seen, now:
     book(databases, provider, now).await?;
     for life in seen.lives.values().filter(|life| !life.gone) {
         money(&life.booking, databases, &payments).await?;
+        earned(&life.booking, databases, &payments).await?;
     }
     homeless(seen, databases, &payments).await?;
     promos(databases, seen, &payments).await?;
@@ -209,6 +210,24 @@ async fn money(booking: &Booking, databases: &Databases, payments: &BTreeMap<Str
             "booking {id} gives {} back, payment does not know, and nobody sees that",
             request.amount
         );
+    }
+    Ok(())
+}
+
+/// What was paid for a trip is earned once that is over or called off, and not before. Of
+/// what is earned nothing is owed but refunds that failed.
+async fn earned(booking: &Booking, databases: &Databases, payments: &BTreeMap<String, Known>) -> Result<()> {
+    let id = booking.id;
+    let book = cairn_payment::store::ledger_earning(&databases.payment, id).await?;
+    let failed: Paise = payments.values().filter(|known| known.booking == Some(id)).map(|known| known.failed).sum();
+    if matches!(booking.status, Status::TrekCompleted | Status::Cancelled) {
+        let owed = book.unearned;
+        ensure!(
+            Paise::ZERO <= owed && owed <= failed,
+            "booking {id} is over and owes {owed}; refunds failed: {failed}"
+        );
+    } else {
+        ensure!(book.taxed + book.revenue == Paise::ZERO, "booking {id} is not over and its money is earned");
     }
     Ok(())
 }

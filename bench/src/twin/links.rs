@@ -515,6 +515,14 @@ impl booking::Peers for Booking {
         Ok(payments.iter().map(|payment| payment.amount - payment.refunded).sum())
     }
 
+    async fn earn(&self, booking_id: Id, tax: Paise) -> Result<(), booking::Unavailable> {
+        self.payment.earn(booking_id, tax).await.map_err(|error| unavailable(format!("{error:?}")))
+    }
+
+    async fn defer(&self, booking_id: Id) -> Result<(), booking::Unavailable> {
+        self.payment.defer(booking_id).await.map_err(|error| unavailable(format!("{error:?}")))
+    }
+
     async fn mail(&self, mail: &booking::Mail) -> Result<(), booking::MailError> {
         let email = Email::parse(&mail.email).map_err(|problem| booking::MailError::Invalid(problem.to_string()))?;
         let attachments = mail.attachments.iter().map(|file| notice::Attachment {

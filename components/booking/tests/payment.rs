@@ -165,6 +165,23 @@ async fn a_late_payment_gets_its_seats_again_if_they_are_free() {
     assert!(world.outside.asked.borrow().is_empty());
 }
 
+/// A change holds another number of seats and dies; before anybody has settled that, the
+/// payment for what was agreed before arrives.
+#[tokio::test]
+async fn a_payment_after_a_change_that_died_seats_those_who_paid() {
+    let world = World::new().await;
+    let id = world.booked(json!({})).await;
+    world.outside.stop_after.set(Some(1));
+    assert_eq!(world.book(json!({ "numberOfParticipants": 1 })).await.0, 503);
+    assert_eq!(world.outside.taken(batch_id()), 1, "the change got as far as the seats");
+    world.outside.stop_after.set(None);
+    world.advance(MINUTE);
+    assert_eq!(world.captured(id, "pay_1", Kind::Full, FULL).await, 204);
+    assert_eq!(world.status(id).await.as_deref(), Some("payment_completed"));
+    assert_eq!((world.outside.taken(batch_id()), world.stored(id).await.seats()), (2, 2));
+    assert!(world.is_settled().await);
+}
+
 #[tokio::test]
 async fn a_late_payment_for_seats_that_are_gone_goes_back() {
     let world = World::new().await;

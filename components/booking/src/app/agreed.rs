@@ -96,7 +96,7 @@ impl App {
             outcome => outcome?,
         }
         let outcome = async {
-            self.seat(&wanted).await?;
+            self.seat(&wanted, false).await?;
             let stored = self.db.transaction(async |tx| {
                 let mut stored = wanted.clone();
                 self.save(tx, &mut stored, Some(&lease)).await?;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{App, BookingError, OfflineError, SeatsError, mails::MailIntent, noting::Deed};
 use crate::{
     domain::{Booking, CaptureOutcome, Kind, Payment, PaymentError, Refund, RefundStatus, Status, apply_capture},
-    store::{self, Lease},
+    store::{self, Lease, Taken},
 };
 
 /// Why a booking is cancelled whose seats went to others before its payment arrived.
@@ -121,12 +121,12 @@ impl App {
         });
         let id = captured.booking_id;
         let lease = self.new_lease();
-        let booking = match self.lease_soon(id, &lease, None).await {
-            Ok(booking) => booking,
+        let taken = match self.lease_soon(id, &lease, None).await {
+            Ok(taken) => taken,
             Err(BookingError::NotFound) => return self.take_orphan(event, id, &payment).await,
             Err(error) => return Err(error),
         };
-        let outcome = self.capture(Some(event), booking, &payment, beside.as_ref(), &lease).await;
+        let outcome = self.capture(Some(event), taken, &payment, beside.as_ref(), &lease).await;
         // What is on disk is enough for the answer. The checkout is left to the job: payment
         // waits for this answer, and calling it from here could have both wait for ever.
         store::lease_lapse(&self.db, id, &lease, self.now()).await?;
@@ -147,7 +147,7 @@ impl App {
         match self.peers.record_offline(id, user_id, &due).await {
             Ok(payment) => {
                 let payment = Payment { method: method_text(payment.method), ..payment };
-                self.capture(None, booking, &payment, None, lease).await?;
+                self.capture(None, Taken { booking, left_open: true }, &payment, None, lease).await?;
             }
             Err(OfflineError::Unavailable(cause)) => return Err(BookingError::Unavailable(cause)),
             Err(OfflineError::Refused(cause)) => {
@@ -183,7 +183,7 @@ impl App {
     pub(super) async fn capture(
         &self,
         event: Option<&Event>,
-        mut booking: Booking,
+        Taken { mut booking, left_open }: Taken,
         payment: &Payment,
         beside: Option<&Payment>,
         lease: &Lease,
@@ -197,7 +197,7 @@ impl App {
         let now = self.now();
         let both = || beside.into_iter().chain([payment]);
         match apply_capture(&booking, payment, beside) {
-            CaptureOutcome::Accept(next) => match self.seat(&booking).await {
+            CaptureOutcome::Accept(next) => match self.seat(&booking, left_open).await {
                 Ok(()) => {
                     beside.iter().for_each(|voucher| booking.record_beside(voucher));
                     booking.accept(payment, next);
@@ -251,11 +251,14 @@ impl App {
             .await
     }
 
-    /// Makes the seats the booking's for good; takes them again if its hold has run out.
-    pub(super) async fn seat(&self, booking: &Booking) -> Result<(), SeatsError> {
-        match self.peers.confirm(booking.id).await {
-            Err(SeatsError::NoHold) => {}
-            outcome => return outcome,
+    /// Makes the seats the booking's for good; takes them again if its hold has run out, or
+    /// if somebody died who may have held another number while the booking was not paid.
+    pub(super) async fn seat(&self, booking: &Booking, left_open: bool) -> Result<(), SeatsError> {
+        if !left_open || booking.status != Status::PendingPayment {
+            match self.peers.confirm(booking.id).await {
+                Err(SeatsError::NoHold) => {}
+                outcome => return outcome,
+            }
         }
         let request = super::HoldRequest {
             booking_id: booking.id,

@@ -77,7 +77,7 @@ impl App {
     pub(super) async fn retire(&self, id: Id) -> Result<(), BookingError> {
         let lease = self.new_lease();
         let command = self.new_command(CommandKind::Expire, Actor::SYSTEM);
-        let mut booking = self.lease_for(id, &lease, Some(&command)).await?;
+        let mut booking = self.lease_for(id, &lease, Some(&command)).await?.booking;
         if booking.session_over(self.now()) {
             self.mark_expired(&mut booking, &lease, Some(&command)).await?;
         }

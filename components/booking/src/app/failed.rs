@@ -72,7 +72,7 @@ impl App {
     pub async fn failed_restore(&self, id: Id) -> Result<Booking, CreateError> {
         let failed = self.failed(id).await?;
         let lease = self.new_lease();
-        let expired = self.lease_soon(failed.booking.id, &lease, None).await?;
+        let expired = self.lease_soon(failed.booking.id, &lease, None).await?.booking;
         let wanted = match self.renewed(&expired).await {
             Ok(wanted) => wanted,
             Err(refused) => {

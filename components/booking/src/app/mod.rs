@@ -65,7 +65,7 @@ use noting::Deed;
 
 use crate::{
     domain::{Booking, CreateError, ParticipantsError, Refusal},
-    store::{self, Lease, Saved},
+    store::{self, Lease, Saved, Taken},
 };
 
 /// How long a change may take before others take the booking over, in ms. No request
@@ -304,29 +304,29 @@ impl App {
 
     /// Takes the lease on a booking.
     async fn lease(&self, id: Id, lease: &Lease) -> Result<Booking, BookingError> {
-        self.lease_for(id, lease, None).await
+        Ok(self.lease_for(id, lease, None).await?.booking)
     }
 
     /// Takes the lease on a booking for a command, which is noted with it.
-    async fn lease_for(&self, id: Id, lease: &Lease, command: Option<&Command>) -> Result<Booking, BookingError> {
+    async fn lease_for(&self, id: Id, lease: &Lease, command: Option<&Command>) -> Result<Taken, BookingError> {
         let taken = self.db.transaction(async |tx| {
             let now = self.now();
             let taken = store::lease_take(tx, id, lease, now).await?;
-            if let (Some(booking), Some(command)) = (&taken, command) {
+            if let (Some(Taken { booking, .. }), Some(command)) = (&taken, command) {
                 let actor = command.actor.id;
                 store::command_insert(tx, command.id, id, command.kind, actor, booking.status, now).await?;
             }
             Ok::<_, DbError>(taken)
         });
         match taken.await? {
-            Some(booking) => Ok(booking),
+            Some(taken) => Ok(taken),
             None if store::booking_fetch(&self.db, id).await?.is_some() => Err(BookingError::Busy),
             None => Err(BookingError::NotFound),
         }
     }
 
     /// As [`App::lease_for`], waiting a moment for whoever has the booking now.
-    async fn lease_soon(&self, id: Id, lease: &Lease, command: Option<&Command>) -> Result<Booking, BookingError> {
+    async fn lease_soon(&self, id: Id, lease: &Lease, command: Option<&Command>) -> Result<Taken, BookingError> {
         for _ in 0..LEASE_TRIES_MAX {
             match self.lease_for(id, lease, command).await {
                 Err(BookingError::Busy) => cairn_shared::time::sleep(LEASE_RETRY).await,

@@ -10,7 +10,7 @@ use cairn_shared::{Id, Paise, identity::Caller, log};
 use super::{Actor, App, BookingError, commands::Decision};
 use crate::{
     domain::{Booking, CreateError, Payable, Refusal, Tender, Who, payable},
-    store::{self, CommandKind, Lease},
+    store::{self, CommandKind, Lease, Taken},
 };
 
 impl App {
@@ -62,7 +62,7 @@ impl App {
         let covered = payable(&booking).and_then(|owed| owed.tender.clone().map(|tender| (owed, tender)));
         let Some((owed, tender)) = covered else { return Ok(booking) };
         match self.peers.redeem(&owed, &tender).await {
-            Ok(payment) => self.capture(None, booking, &payment, None, lease).await?,
+            Ok(payment) => self.capture(None, Taken { booking, left_open: true }, &payment, None, lease).await?,
             Err(CreateError::Unavailable(cause)) => {
                 // It may be paid, and payment about to tell so: that must not wait for this lease.
                 store::lease_lapse(&self.db, id, lease, self.now()).await?;

@@ -165,12 +165,22 @@ pub async fn booking_delete(tx: &Tx, id: Id, lease: &Lease) -> Result<(), DbErro
     tx.execute(delete, params![id, &lease.token, Status::Creating.as_str(), Status::Deleted.as_str()]).await
 }
 
+/// A booking whose lease was taken.
+pub struct Taken {
+    pub booking: Booking,
+    /// The lease of somebody before had run out without an end: what they have done with
+    /// other services may not be what the row says.
+    pub left_open: bool,
+}
+
 /// Takes the lease on a booking; none while somebody else has it, or without booking.
-pub async fn lease_take(tx: &Tx, id: Id, lease: &Lease, now: Timestamp) -> Result<Option<Booking>, DbError> {
+pub async fn lease_take(tx: &Tx, id: Id, lease: &Lease, now: Timestamp) -> Result<Option<Taken>, DbError> {
+    let select = "SELECT id FROM bookings WHERE id = $1 AND lease IS NOT NULL";
+    let left_open = tx.query_opt(select, params![id]).await?.is_some();
     let update = "UPDATE bookings SET lease = $1, lease_until = $2 WHERE id = $3 AND (lease IS NULL OR lease_until <= $4) \
                   RETURNING document, version";
     let row = tx.query_opt(update, params![&lease.token, lease.until, id, now]).await?;
-    row.as_ref().map(booking).transpose()
+    row.as_ref().map(|row| Ok(Taken { booking: booking(row)?, left_open })).transpose()
 }
 
 /// Lets a lease that is still held run out now: the job is to settle the booking.

@@ -11,7 +11,7 @@ mod payment;
 mod policy;
 
 pub use booking::{
-    Lease, Saved, booking_delete, booking_fetch, booking_fetch_live, booking_id_by_code, booking_ids_overdue,
+    Lease, Saved, Taken, booking_delete, booking_fetch, booking_fetch_live, booking_id_by_code, booking_ids_overdue,
     booking_ids_unsettled, booking_insert, booking_list_of_user, booking_save, lease_end, lease_lapse, lease_take,
 };
 pub use command::{

@@ -277,10 +277,8 @@ impl App {
     /// What goes back after it was earned is taken out of the revenue.
     async fn unearn(&self, tx: &Tx, booking_id: Id) -> Result<(), PaymentError> {
         let earning = store::ledger_earning(tx, booking_id).await?;
-        if earning.unearned < Paise::ZERO {
-            for transfer in domain::earn_transfers(booking_id, earning, earning.taxed) {
-                store::ledger_post(tx, &transfer, self.env.now()).await?;
-            }
+        for transfer in domain::unearn_transfers(booking_id, earning) {
+            store::ledger_post(tx, &transfer, self.env.now()).await?;
         }
         Ok(())
     }

@@ -38,11 +38,17 @@ impl App {
             if !store::refund_claim(&self.db, &refund, next).await? {
                 continue;
             }
+            let mut others = Vec::new();
             let answer = match &refund.provider_id {
                 Some(provider_id) => self.ask_about_refund(&refund, provider_id).await,
-                None => self.ask_for_refund(&refund).await,
+                None => self.ask_for_refund(&refund, &mut others).await,
             };
             done += 1;
+            // What somebody made in the dashboard may be why there was nothing left for ours:
+            // staff must not pay that out by hand once more.
+            for other in &others {
+                self.db.transaction(async |tx| self.take_refund(tx, other).await).await?;
+            }
             match answer {
                 Ok(made) => self.take_answer(&refund, &made).await?,
                 Err(error) => {
@@ -61,10 +67,16 @@ impl App {
         self.providers.ask(refund.provider, |adapter| adapter.refund_fetch(provider_id)).await
     }
 
-    async fn ask_for_refund(&self, refund: &Refund) -> Result<provider::Refund, ProviderError> {
+    /// Has a refund made. `others` gets what else the provider made of the same payment,
+    /// where it had to be asked for that.
+    async fn ask_for_refund(
+        &self,
+        refund: &Refund,
+        others: &mut Vec<provider::Refund>,
+    ) -> Result<provider::Refund, ProviderError> {
         // Tried again: what failed may have worked after all.
         if refund.retries > 0
-            && let Some(made) = self.made_refund(refund).await?
+            && let Some(made) = self.made_refund(refund, others).await?
         {
             return Ok(made);
         }
@@ -74,13 +86,19 @@ impl App {
             answer => return answer,
         };
         // An earlier attempt may have worked, and its key been forgotten.
-        self.made_refund(refund).await?.ok_or(ProviderError::Refused(refused))
+        self.made_refund(refund, others).await?.ok_or(ProviderError::Refused(refused))
     }
 
     /// What the provider has made for this row, unless it failed.
-    async fn made_refund(&self, refund: &Refund) -> Result<Option<provider::Refund>, ProviderError> {
+    async fn made_refund(
+        &self,
+        refund: &Refund,
+        others: &mut Vec<provider::Refund>,
+    ) -> Result<Option<provider::Refund>, ProviderError> {
         let made = self.providers.ask(refund.provider, |adapter| adapter.payment_refunds(&refund.payment_id)).await?;
-        Ok(made.into_iter().find(|made| is_ours(made, refund) && made.status != provider::RefundStatus::Failed))
+        let (ours, theirs): (Vec<_>, Vec<_>) = made.into_iter().partition(|made| made.notes.get(NOTE).is_some());
+        *others = theirs;
+        Ok(ours.into_iter().find(|made| is_ours(made, refund) && made.status != provider::RefundStatus::Failed))
     }
 
     async fn take_answer(&self, refund: &Refund, made: &provider::Refund) -> Result<(), PaymentError> {

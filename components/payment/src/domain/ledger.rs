@@ -129,16 +129,24 @@ pub struct Earning {
 }
 
 /// What has been paid is earned: first the tax (of the whole booking), then the revenue.
-/// What went back after it was earned is taken out of the revenue.
 pub fn earn_transfers(booking_id: Id, earning: Earning, tax: Paise) -> Vec<Transfer> {
     let tax = (tax - earning.taxed).max(Paise::ZERO).min(earning.unearned.max(Paise::ZERO));
     let revenue = earning.unearned - tax;
-    let parts = [
-        (Account::Unearned, Account::Tax, tax),
-        (Account::Unearned, Account::Revenue, revenue),
-        (Account::Revenue, Account::Unearned, Paise::ZERO - revenue),
-    ];
-    moves(booking_id, earning, &parts)
+    let mut transfers = moves(
+        booking_id,
+        earning,
+        &[(Account::Unearned, Account::Tax, tax), (Account::Unearned, Account::Revenue, revenue)],
+    );
+    transfers.extend(unearn_transfers(booking_id, earning));
+    transfers
+}
+
+/// What went back after it was earned is taken out of the revenue. Where nothing is earned
+/// the account is below zero for a moment alone: a refund that somebody made at the provider
+/// leaves nothing for one that is on its way, which therefore fails.
+pub fn unearn_transfers(booking_id: Id, earning: Earning) -> Vec<Transfer> {
+    let gone = (Paise::ZERO - earning.unearned).min(earning.revenue);
+    moves(booking_id, earning, &[(Account::Revenue, Account::Unearned, gone)])
 }
 
 /// What was earned is owed again.
@@ -244,7 +252,7 @@ mod tests {
         let id = Id::derive(&["booking"]);
         let earn = |unearned, taxed, tax| {
             let earning =
-                Earning { unearned: Paise(unearned), taxed: Paise(taxed), revenue: Paise::ZERO, transfers: 0 };
+                Earning { unearned: Paise(unearned), taxed: Paise(taxed), revenue: Paise(taxed * 19), transfers: 0 };
             balances(&earn_transfers(id, earning, Paise(tax)))
         };
         assert_eq!(earn(1_050, 0, 50), BTreeMap::from([("unearned", 1_050), ("tax", -50), ("revenue", -1_000)]));
@@ -252,6 +260,7 @@ mod tests {
         assert_eq!(earn(30, 0, 50), BTreeMap::from([("unearned", 30), ("tax", -30)]));
         assert_eq!(earn(200, 50, 50), BTreeMap::from([("unearned", 200), ("revenue", -200)]));
         assert_eq!(earn(-300, 50, 50), BTreeMap::from([("unearned", -300), ("revenue", 300)]));
+        assert_eq!(earn(-300, 0, 50), BTreeMap::new(), "nothing is earned that could be taken back");
         let earned = Earning { unearned: Paise(7), taxed: Paise(50), revenue: Paise(950), transfers: 2 };
         let deferred = balances(&defer_transfers(id, earned));
         assert_eq!(deferred, BTreeMap::from([("unearned", -1_000), ("tax", 50), ("revenue", 950)]));

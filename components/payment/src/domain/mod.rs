@@ -14,7 +14,7 @@ use cairn_shared::{
 
 pub use ledger::{
     Account, Earning, OfflineMethod, Transfer, capture_transfers, defer_transfers, earn_transfers, held_in,
-    refund_transfer,
+    refund_transfer, unearn_transfers,
 };
 pub use money::{Capture, Payment, Problem, Provider, capture_decide};
 pub use promo::{Change, DiscountType, Promo, PromoProblem, Use, day};

@@ -1,7 +1,10 @@
 //! Money on its way back.
 
 use super::*;
-use crate::provider::{PaymentStatus, RefundStatus};
+use crate::{
+    domain::{OfflineMethod, RefundError},
+    provider::{PaymentStatus, RefundStatus},
+};
 
 /// A booking of which the first instalment and the balance are paid.
 pub(super) async fn paid(world: &World) -> Id {
@@ -137,6 +140,22 @@ async fn the_webhook_of_a_refund_may_come_before_its_reply() {
     world.wait(5 * 60_000);
     world.job("/_jobs/refunds").await;
     assert_eq!((world.count("refunds").await, world.double.0.borrow().refunds.len()), (2, 2));
+    world.check_ledger().await;
+}
+
+#[tokio::test]
+async fn a_refund_that_the_dashboard_left_nothing_for_is_not_paid_out_by_hand_as_well() {
+    let world = World::new().await;
+    let booking = paid(&world).await;
+    world.app.refund(requests::request(booking, "cancel", 150_000)).await.unwrap();
+    world.double.refund_by_hand("pay_2", 200_000).unwrap();
+    // Nobody told of what was made in the dashboard, and the provider refuses ours.
+    world.job("/_jobs/refunds").await;
+    assert_eq!(statuses(&world).await, ["failed", "processing", "success"]);
+    let failed = store::refund_list_failed(&world.app.db, booking).await.unwrap().remove(0);
+    let paid_out = world.app.pay_out(failed.id, OfflineMethod::Cash, "envelope", booking).await;
+    assert!(matches!(paid_out, Err(RefundError::Exceeds(Paise::ZERO))), "{paid_out:?}");
+    assert_eq!(world.balance("unearned").await, -100_000, "the first instalment is left");
     world.check_ledger().await;
 }
 
