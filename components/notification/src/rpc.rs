@@ -6,7 +6,7 @@ use crate::{
     domain::{
         Attachment, Balance, BookingCancelled, BookingConfirmed, Cancellation, Code, Confirmation, Envelope, MailError,
         Message, Move, News, Notice, PaymentReceived, Person, Recipient, Refund, RefundKind, RefundState, Refusal,
-        Request, RequestKind, Settlement, Trip,
+        Request, RequestKind, Settlement, Transfer, Trip,
     },
     shell::{
         Exports, app,
@@ -66,6 +66,15 @@ impl notices::Guest for Exports {
         about: notices::Withdrawal,
     ) -> Result<(), wit::Error> {
         notify(to, trip, News::SeatCancelled(about.reason)).await
+    }
+
+    async fn seat_transferred(
+        to: notices::Address,
+        trip: wit::Trip,
+        about: notices::Transfer,
+    ) -> Result<(), wit::Error> {
+        let notices::Transfer { old_name, new_name } = about;
+        notify(to, trip, News::SeatTransferred(Transfer { old_name, new_name })).await
     }
 
     async fn dates_changed(to: notices::Address, trip: wit::Trip, about: notices::Move) -> Result<(), wit::Error> {

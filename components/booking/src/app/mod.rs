@@ -29,6 +29,7 @@ mod restore;
 mod settle;
 mod shift;
 mod staff;
+mod transfer;
 mod update;
 mod vouchers;
 

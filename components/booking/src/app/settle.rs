@@ -182,6 +182,7 @@ fn changes_seats(command: &CommandRow) -> bool {
         | CommandKind::Resize
         | CommandKind::Shift => true,
         CommandKind::Cancel
+        | CommandKind::Transfer
         | CommandKind::Request
         | CommandKind::Answer
         | CommandKind::Complete

@@ -18,6 +18,7 @@ mod schedule;
 mod shift;
 mod status;
 mod tender;
+mod transfer;
 
 pub use agreed::{CustomBooking, ManualBooking, custom_booking, custom_sale, manual_booking, manual_sale};
 pub use booking::{
@@ -36,7 +37,7 @@ pub use gst::{Billing, Gstin, InvalidGstin, InvalidState, State, Supply, supply}
 pub use office::{OfficeMove, OfficeRefusal, office_move};
 pub use offline::{OfflineDue, OfflineMethod, PaidStatus, Proof};
 pub use participant::{
-    EditedBy, Participant, ParticipantInput, ParticipantsError, edit_participants, merge_participants, roster,
+    EditedBy, Participant, ParticipantInput, ParticipantsError, edit_participants, merge_participants, newcomer, roster,
 };
 pub use payment::{CaptureOutcome, Kind, Payable, Payment, Refund, apply_capture, payable};
 pub use price::{Breakdown, DiscountType, Instalments, add_ons_total, instalments, price};
@@ -50,6 +51,7 @@ pub use schedule::{is_about_to_pay, is_finished, is_overdue, needs_balance_remin
 pub use shift::{NewRequest, RequestKind, Target, answer, ask, shift, target};
 pub use status::{Next, StaffMove, Status, Trigger, Who, days_until, next, staff_move};
 pub use tender::{Offer, Tender};
+pub use transfer::{TRANSFER_DAYS_MIN, transfer};
 
 use cairn_shared::{BasisPoints, Id, Paise, Timestamp};
 

@@ -168,6 +168,14 @@ pub fn roster(
     numbered.map(|(at, input)| checked(at + 1, input, &[], new_id(), Reach::Optional)).collect()
 }
 
+/// Somebody who comes instead of a participant, with all that a trek asks for.
+///
+/// # Errors
+/// The first rule that is broken.
+pub fn newcomer(input: &ParticipantInput, fields: &[CustomField], id: Id) -> Result<Participant, ParticipantsError> {
+    checked(1, input, fields, id, Reach::Required)
+}
+
 /// Who edits participants, and so what may be edited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EditedBy {

@@ -100,6 +100,12 @@ pub enum Refusal {
     NotByStaff,
     #[error("A booking can have at most {0} remarks")]
     TooManyRemarks(usize),
+    #[error("A seat of this booking cannot be given to somebody else")]
+    NotTransferable,
+    #[error("A seat cannot be given to somebody else after the trek has started")]
+    TransferStarted,
+    #[error("A seat can be given to somebody else until {0} days before the trek. Please contact us.")]
+    TransferTooLate(i64),
     #[error(
         "The price of a booking that was paid for cannot be changed. Cancel participants, or make another booking."
     )]

@@ -125,13 +125,15 @@ pub enum Trigger {
     RestoreParticipant,
     /// To another batch.
     Shift,
+    /// A seat, to another person.
+    Transfer,
     /// The owner asks for a cancellation or another batch.
     Request,
     Delete,
 }
 
 impl Trigger {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Book,
         Self::BookCustom,
         Self::BookManually,
@@ -149,6 +151,7 @@ impl Trigger {
         Self::Restore,
         Self::RestoreParticipant,
         Self::Shift,
+        Self::Transfer,
         Self::Request,
         Self::Delete,
     ];
@@ -235,6 +238,7 @@ const TABLE: &[Row] = &[
     row(Trigger::RestoreParticipant, LIVE, &[Who::Staff, Who::Admin], Next::AsPaid),
     row(Trigger::RestoreParticipant, &[Status::Cancelled], &[Who::Staff, Who::Admin], Next::AsPaid),
     row(Trigger::Shift, ACTIVE, &[Who::Staff, Who::Admin], Next::Same),
+    row(Trigger::Transfer, LIVE, &[Who::Owner, Who::Staff, Who::Admin], Next::Same),
     row(
         Trigger::Request,
         &[Status::PaymentCompleted, Status::PaymentConfirmedPartial, Status::Confirmed],
@@ -326,7 +330,7 @@ mod tests {
         assert_eq!(Status::parse("all"), None);
     }
 
-    /// The table as the contract has it: who may do what from where, and where it leads.
+    /// The table as the contract has it, and seats that go to other persons: who may do what from where, and where it leads.
     /// Letters: (o)wner, (s)taff, (a)dmin, (p)rovider, s(y)stem.
     const CONTRACT: &str = "
         Book creating o pending_payment
@@ -372,6 +376,10 @@ mod tests {
         Shift payment_completed sa same
         Shift payment_confirmed_partial sa same
         Shift confirmed sa same
+        Transfer pending osa same
+        Transfer payment_completed osa same
+        Transfer payment_confirmed_partial osa same
+        Transfer confirmed osa same
         Request payment_completed o same
         Request payment_confirmed_partial o same
         Request confirmed o same

@@ -46,7 +46,7 @@ impl From<Refusal> for Error {
 }
 
 /// The booking that a path names: people who may manage bookings may also give its code.
-async fn named(app: &App, caller: &Caller, text: &str) -> Result<Id> {
+pub(super) async fn named(app: &App, caller: &Caller, text: &str) -> Result<Id> {
     Ok(app.resolve(text, caller.may(MANAGE_BOOKINGS)).await?)
 }
 

@@ -8,6 +8,7 @@ mod lifecycle;
 mod lifecycle_body;
 mod manual;
 mod office;
+mod transfer;
 mod update;
 mod view;
 mod vouchers;
@@ -39,6 +40,7 @@ pub const EXPIRE_PATH: &str = "/_jobs/expire";
 
 pub fn routes() -> Router<App> {
     let router = vouchers::routes(documents::routes(lifecycle::routes(Router::default())));
+    let router = transfer::routes(router);
     let router = update::routes(office::routes(manual::routes(failed::routes(jobs::routes(router)))));
     router
         .post("/api/bookings", create)

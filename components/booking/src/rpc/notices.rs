@@ -27,6 +27,9 @@ pub(super) async fn send(to: Address, trip: mail::Trip, news: &News) -> Result<(
             notices::booking_cancelled(to, trip, about).await
         }
         News::SeatCancelled { reason } => notices::seat_cancelled(to, trip, notices::Withdrawal { reason }).await,
+        News::SeatTransferred { old_name, new_name } => {
+            notices::seat_transferred(to, trip, notices::Transfer { old_name, new_name }).await
+        }
         News::DatesChanged { old_start, old_end, answer } => {
             let about = notices::Move { old_start: old_start.millis(), old_end: old_end.millis(), answer };
             notices::dates_changed(to, trip, about).await

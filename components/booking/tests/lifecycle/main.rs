@@ -9,6 +9,7 @@ mod faults;
 mod policies;
 mod restoring;
 mod shifting;
+mod transferring;
 
 use cairn_shared::{Id, identity::Caller};
 use serde_json::Value;

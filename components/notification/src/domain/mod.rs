@@ -10,7 +10,7 @@ use cairn_shared::{
 
 pub use notice::{
     Balance, Cancellation, Confirmation, Move, News, Notice, Person, Refund, RefundKind, RefundState, Refusal, Request,
-    RequestKind, Settlement,
+    RequestKind, Settlement, Transfer,
 };
 
 /// Characters of a sender's key.

@@ -18,6 +18,7 @@ pub enum News {
     Cancelled(Cancellation),
     /// To a participant, with the reason.
     SeatCancelled(String),
+    SeatTransferred(Transfer),
     DatesChanged(Move),
     RequestDeclined(Refusal),
     /// To staff.
@@ -85,6 +86,13 @@ pub struct Cancellation {
     pub refund: Option<Refund>,
 }
 
+/// A seat that went to another person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    pub old_name: String,
+    pub new_name: String,
+}
+
 /// A move to the dates that the trip has now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
@@ -131,6 +139,7 @@ impl News {
             Self::BalanceReceived(_) => "balance-received",
             Self::Cancelled(_) => "booking-cancelled",
             Self::SeatCancelled(_) => "seat-cancelled",
+            Self::SeatTransferred(_) => "seat-transferred",
             Self::DatesChanged(_) => "dates-changed",
             Self::RequestDeclined(_) => "request-declined",
             Self::RequestReceived(_) => "request-received",

@@ -4,7 +4,7 @@ use super::{Site, paragraph, rupees, trek_name, what_to_bring};
 use crate::{
     domain::{
         Balance, Cancellation, Confirmation, Move, NAME_CHARS_MAX, News, Notice, Person, REMARK_CHARS_MAX, Refund,
-        RefundKind, RefundState, Refusal, Request, RequestKind, Settlement, Trip, one_line,
+        RefundKind, RefundState, Refusal, Request, RequestKind, Settlement, Transfer, Trip, one_line,
     },
     letter::Block,
 };
@@ -18,6 +18,7 @@ impl Site {
             News::BalanceReceived(about) => self.balance_received(trip, about),
             News::Cancelled(about) => self.cancelled(trip, about),
             News::SeatCancelled(reason) => self.seat_cancelled(trip, reason),
+            News::SeatTransferred(about) => self.seat_transferred(trip, about),
             News::DatesChanged(about) => self.dates_changed(trip, about),
             News::RequestDeclined(about) => self.request_declined(trip, about),
             News::RequestReceived(about) => self.request_received(trip, about),
@@ -97,6 +98,19 @@ impl Site {
             paragraph("If money goes back, it goes to the person who made the booking. Please ask them about it."),
         ];
         (format!("Your seat was cancelled: {trek}"), blocks)
+    }
+
+    fn seat_transferred(&self, trip: &Trip, about: &Transfer) -> Mail {
+        let trek = trek_name(trip);
+        let [old, new] = [&about.old_name, &about.new_name].map(|name| one_line(name, NAME_CHARS_MAX));
+        let blocks = vec![
+            paragraph(format!(
+                "The seat of {old} on {trek} belongs to {new} now. Nothing else about the booking changes."
+            )),
+            Block::Facts(self.booked(trip)),
+            paragraph("If you did not expect this, please ask the person who made the booking, or us."),
+        ];
+        (format!("A seat has changed hands: {trek}, {}", self.day(trip.start_date)), blocks)
     }
 
     fn dates_changed(&self, trip: &Trip, about: &Move) -> Mail {
@@ -356,6 +370,11 @@ mod tests {
             &["Cancelled for: Ravi", "Reason: Knee", "By our cancellation policy", "₹6,356.00", "5 to 7 working days"],
         );
         says(cancelled(false, None), "Participants cancelled: Fort loop", &["no refund", "The others still come"]);
+        says(
+            News::SeatTransferred(Transfer { old_name: "Ravi".into(), new_name: "Meera\nX".into() }),
+            "A seat has changed hands: Fort loop, 14/03/2026",
+            &["The seat of Ravi on Fort loop belongs to Meera X now"],
+        );
         let moved = |answer: Option<&str>| {
             let answer = answer.map(str::to_owned);
             News::DatesChanged(Move { old_start: day("2026-02-07"), old_end: day("2026-02-08"), answer })

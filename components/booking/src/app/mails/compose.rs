@@ -77,6 +77,11 @@ impl App {
                 let news = News::SeatCancelled { reason: reason.clone() };
                 return send((name.clone(), email.clone()), Message::Notice(trip(booking), news), Vec::new());
             }
+            MailIntent::SeatTransferred { to, old_name, new_name } => {
+                let news = News::SeatTransferred { old_name: old_name.clone(), new_name: new_name.clone() };
+                let to = to.clone().unwrap_or_else(booker);
+                return send(to, Message::Notice(trip(booking), news), Vec::new());
+            }
             MailIntent::RequestReceived { request, reason, wanted_start } => {
                 let Some(staff) = self.seller.email.clone() else { return Ok(None) };
                 let news = News::RequestReceived {

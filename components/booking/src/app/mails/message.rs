@@ -55,6 +55,10 @@ pub enum News {
     SeatCancelled {
         reason: String,
     },
+    SeatTransferred {
+        old_name: String,
+        new_name: String,
+    },
     DatesChanged {
         old_start: Timestamp,
         old_end: Timestamp,

@@ -52,6 +52,13 @@ pub(super) enum MailIntent {
         email: String,
         reason: String,
     },
+    /// A seat went from one person to another.
+    SeatTransferred {
+        /// Name and address; none: the booker.
+        to: Option<(String, String)>,
+        old_name: String,
+        new_name: String,
+    },
     DatesChanged {
         old_start: Timestamp,
         old_end: Timestamp,
@@ -91,6 +98,8 @@ impl MailIntent {
             Self::Cancelled => "cancelled".into(),
             Self::ParticipantsCancelled { .. } => "participants-cancelled".into(),
             Self::SeatCancelled { email, .. } => addressed("seat-cancelled", email),
+            Self::SeatTransferred { to: None, .. } => "seat-transferred".into(),
+            Self::SeatTransferred { to: Some((_, email)), .. } => addressed("seat-transferred", email),
             Self::DatesChanged { .. } => "dates-changed".into(),
             Self::RequestDeclined { .. } => "request-declined".into(),
             Self::RequestReceived { .. } => "request-received".into(),
