@@ -17,6 +17,14 @@ pub fn news(news: &booking::News) -> notice::News {
             notice::News::Cancelled(notice::Cancellation { entire, names, reason, refund: back.map(refund) })
         }
         booking::News::SeatCancelled { reason } => notice::News::SeatCancelled(reason),
+        booking::News::SeatTransferred { old_name, new_name } => {
+            notice::News::SeatTransferred(notice::Transfer { old_name, new_name })
+        }
+        booking::News::DeclarationWanted { names } => notice::News::DeclarationWanted(names),
+        booking::News::DeclarationReceived { name } => notice::News::DeclarationReceived(name),
+        booking::News::DeclarationDecided { name, approved } => {
+            notice::News::DeclarationDecided(notice::Clearance { name, approved })
+        }
         booking::News::DatesChanged { old_start, old_end, answer } => {
             notice::News::DatesChanged(notice::Move { old_start, old_end, answer })
         }

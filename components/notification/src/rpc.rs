@@ -4,9 +4,9 @@ use cairn_shared::{Paise, Timestamp, validate::Email};
 
 use crate::{
     domain::{
-        Attachment, Balance, BookingCancelled, BookingConfirmed, Cancellation, Code, Confirmation, Envelope, MailError,
-        Message, Move, News, Notice, PaymentReceived, Person, Recipient, Refund, RefundKind, RefundState, Refusal,
-        Request, RequestKind, Settlement, Transfer, Trip,
+        Attachment, Balance, BookingCancelled, BookingConfirmed, Cancellation, Clearance, Code, Confirmation, Envelope,
+        MailError, Message, Move, News, Notice, PaymentReceived, Person, Recipient, Refund, RefundKind, RefundState,
+        Refusal, Request, RequestKind, Settlement, Transfer, Trip,
     },
     shell::{
         Exports, app,
@@ -75,6 +75,31 @@ impl notices::Guest for Exports {
     ) -> Result<(), wit::Error> {
         let notices::Transfer { old_name, new_name } = about;
         notify(to, trip, News::SeatTransferred(Transfer { old_name, new_name })).await
+    }
+
+    async fn declaration_wanted(
+        to: notices::Address,
+        trip: wit::Trip,
+        about: notices::Undeclared,
+    ) -> Result<(), wit::Error> {
+        notify(to, trip, News::DeclarationWanted(about.names)).await
+    }
+
+    async fn declaration_received(
+        to: notices::Address,
+        trip: wit::Trip,
+        about: notices::Declaration,
+    ) -> Result<(), wit::Error> {
+        notify(to, trip, News::DeclarationReceived(about.name)).await
+    }
+
+    async fn declaration_decided(
+        to: notices::Address,
+        trip: wit::Trip,
+        about: notices::Clearance,
+    ) -> Result<(), wit::Error> {
+        let notices::Clearance { name, approved } = about;
+        notify(to, trip, News::DeclarationDecided(Clearance { name, approved })).await
     }
 
     async fn dates_changed(to: notices::Address, trip: wit::Trip, about: notices::Move) -> Result<(), wit::Error> {

@@ -60,6 +60,7 @@ impl App {
         let user = User { id: customer.id, name: customer.name, email: customer.email, phone: customer.phone };
         let mut wanted = manual_booking(new, &sale, user, participants, &mut || self.env.id(), now);
         wanted.policy = self.refund_policy(new.trek_id).await?;
+        wanted.clearance = self.clearance(new.trek_id).await?;
         let state = customer.state.and_then(|state| state.parse().ok());
         wanted.billing = state.map(|state| Billing { state: Some(state), ..Billing::default() });
         let (proof, actor, key) = (new.proof.clone(), staff.id, self.env.id());

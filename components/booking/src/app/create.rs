@@ -77,6 +77,9 @@ impl App {
             User { id: caller.id, name: caller.name.clone(), email: caller.email.clone(), phone: caller.phone.clone() };
         let mut wanted = draft(new, &sale, price, user, earlier.as_ref(), &mut || self.env.id(), now);
         wanted.policy = self.refund_policy(new.trek_id).await?;
+        if earlier.is_none() {
+            wanted.clearance = self.clearance(new.trek_id).await?;
+        }
         if let (Some(code), Some(owed)) = (&new.voucher_code, payable(&wanted)) {
             wanted.tender = Some(self.tender(code, owed.amount, earlier.as_ref().map(|earlier| earlier.id)).await?);
         }

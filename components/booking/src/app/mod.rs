@@ -13,6 +13,7 @@ mod cancel;
 mod capture;
 mod commands;
 mod create;
+mod declarations;
 mod documents;
 mod expire;
 mod failed;
@@ -46,6 +47,7 @@ use serde::Serialize;
 pub use crate::domain::RequestKind;
 pub use cancel::{CancelRequest, MANAGE_BOOKINGS, RefundPreview};
 pub use commands::Actor;
+pub use declarations::{Declared, Verdict};
 pub use documents::Seller;
 pub use failed::FailedListing;
 pub use jobs::Job;
@@ -140,7 +142,7 @@ impl App {
 impl Component for App {
     const NAME: &'static str = "booking";
     const MIGRATIONS: &'static [Migration] =
-        cairn_shared::migrations!["0001_bookings", "0002_commands", "0003_desk", "0004_documents"];
+        cairn_shared::migrations!["0001_bookings", "0002_commands", "0003_desk", "0004_documents", "0006_declarations"];
     const JOBS: &'static [&'static str] = &[events::RELAY_PATH, crate::http::EXPIRE_PATH, MAILS_PATH, audit::SEAL_PATH];
     const AUDIT: Option<audit::Access> = Some(audit::Access {
         list: "/api/bookings/audit",
@@ -286,10 +288,14 @@ impl App {
         deed: Deed<'_>,
     ) -> Result<(), BookingError> {
         let before = store::booking_fetch(tx, booking.id).await?;
+        let confirmed = booking.heed_clearance();
         match store::booking_save(tx, booking, lease, self.now()).await? {
             Saved::Yes => {
                 self.document(tx, booking, deed.occasion).await?;
                 self.note_booking(tx, before.as_ref(), booking, deed).await?;
+                if confirmed {
+                    self.queue_confirmations(tx, booking).await?;
+                }
                 Ok(self.tell(tx, booking).await?)
             }
             Saved::Outdated => Err(BookingError::Busy),

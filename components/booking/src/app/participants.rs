@@ -44,6 +44,7 @@ impl App {
                 if booking.status == Status::Confirmed {
                     self.queue_confirmations(tx, &booking).await?;
                 }
+                self.ask_for_declarations(tx, &booking).await?;
                 Ok::<_, BookingError>(booking)
             })
             .await?;

@@ -204,7 +204,7 @@ impl App {
 }
 
 fn allowed(booking: &Booking, status: Status) -> Result<StaffMove, BookingError> {
-    staff_move(booking.status, status, !booking.participants.is_empty()).ok_or(BookingError::InvalidStatus)
+    staff_move(booking.status, status, booking.is_ready()).ok_or(BookingError::InvalidStatus)
 }
 
 fn office_step(booking: &Booking, wanted: &OfficeChange) -> Result<OfficeMove, BookingError> {

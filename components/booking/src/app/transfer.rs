@@ -53,10 +53,13 @@ fn mails(booking: &Booking, goes: &Participant, comes: &Participant) -> Vec<Mail
         new_name: comes.name.clone(),
     };
     let mut mails = vec![told(None)];
+    if booking.clearance.is_some() {
+        mails.push(MailIntent::DeclarationWanted);
+    }
     if has_own_address(booking, goes) {
         mails.push(told(Some((goes.name.clone(), goes.email.clone()))));
     }
-    if booking.status == Status::Confirmed && has_own_address(booking, comes) {
+    if booking.status == Status::Confirmed && booking.is_cleared() && has_own_address(booking, comes) {
         mails.push(MailIntent::ConfirmedParticipant { name: comes.name.clone(), email: comes.email.clone() });
     }
     mails

@@ -90,7 +90,7 @@ impl App {
         if let Some(participants) = &update.participants {
             edit_participants(booking, participants, by, || self.env.id()).map_err(BookingError::Participants)?;
             // Details by staff are details: a paid booking is confirmed with them.
-            if booking.status == Status::PaymentCompleted && by == EditedBy::Staff {
+            if booking.status == Status::PaymentCompleted && by == EditedBy::Staff && booking.is_ready() {
                 booking.status = Status::Confirmed;
             }
         }

@@ -4,8 +4,8 @@ use cairn_shared::{BasisPoints, Id, Paise, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Billing, Breakdown, DiscountType, Next, OfflineDue, Participant, Payment, RefundPolicy, RefundRequest, Status,
-    Tender, Trigger, Who, next,
+    Billing, Breakdown, Clearance, DiscountType, Next, OfflineDue, Participant, Payment, RefundPolicy, RefundRequest,
+    Status, Tender, Trigger, Who, next,
 };
 
 /// The account a booking belongs to, as it was when the booking was made.
@@ -226,6 +226,9 @@ pub struct Booking {
     /// What a cancellation gives back, as it was agreed when the booking was made.
     #[serde(default)]
     pub policy: RefundPolicy,
+    /// What has to be declared before it is confirmed, as it was when the booking was made.
+    #[serde(default)]
+    pub clearance: Option<Clearance>,
     /// Refunds that were decided, oldest first.
     #[serde(default)]
     pub refund_requests: Vec<RefundRequest>,
@@ -287,7 +290,7 @@ impl Booking {
 
     /// The state of a booking that is paid in full.
     pub fn status_when_paid(&self) -> Status {
-        if self.participants.is_empty() { Status::PaymentCompleted } else { Status::Confirmed }
+        if self.is_ready() { Status::Confirmed } else { Status::PaymentCompleted }
     }
 
     /// The state that follows from what is paid.

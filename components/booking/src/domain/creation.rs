@@ -371,6 +371,7 @@ pub fn draft(
         refund_date: None,
         refund_type: RefundType::Auto,
         policy: RefundPolicy::default(),
+        clearance: None,
         refund_requests: Vec::new(),
         first_payment: None,
         payment_error: None,
@@ -395,6 +396,7 @@ pub fn draft(
             special_requirements: earlier.special_requirements.clone(),
             admin_remarks: earlier.admin_remarks.clone(),
             remarks: earlier.remarks.clone(),
+            clearance: earlier.clearance.clone(),
             admin_created: earlier.admin_created,
             created_at: earlier.created_at,
             ..fresh

@@ -4,6 +4,7 @@ mod agreed;
 mod booking;
 mod cancellation;
 mod creation;
+mod declaration;
 mod documents;
 mod gst;
 mod office;
@@ -30,6 +31,7 @@ pub use creation::{
     CreateError, Displayed, Draft, NewBooking, Quote, Sale, chosen, draft, participants_max, priced, renewed, sellable,
     sellable_by_staff,
 };
+pub use declaration::{AnswerKind, Clearance, Cleared, DeclarationForm, DeclarationState, Question, decide, declare};
 pub use documents::{
     DocumentKind, Documented, DueDocument, Figures, document_due, document_to_credit, figures, series,
 };

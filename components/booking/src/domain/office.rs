@@ -56,7 +56,7 @@ pub fn office_move(
             Ok(OfficeMove::Nothing)
         }
         (_, Some(to), _) => {
-            let step = staff_move(from, to, !booking.participants.is_empty()).ok_or(OfficeRefusal::Status)?;
+            let step = staff_move(from, to, booking.is_ready()).ok_or(OfficeRefusal::Status)?;
             let fits = match (step, paid) {
                 (StaffMove::Paid(_), _) => false,
                 (_, None) => true,

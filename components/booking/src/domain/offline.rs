@@ -122,6 +122,6 @@ impl Booking {
     /// The state of a booking by staff that is paid in full: whoever books at the desk
     /// is expected, whether or not the details are in.
     pub fn status_when_paid_offline(&self) -> Status {
-        if self.admin_created { Status::Confirmed } else { self.status_when_paid() }
+        if self.admin_created && self.is_cleared() { Status::Confirmed } else { self.status_when_paid() }
     }
 }

@@ -129,7 +129,7 @@ pub fn merge_participants(
     distinct(&merged)?;
     booking.participants = merged;
     booking.emergency = Some(emergency);
-    if booking.status == Status::PaymentCompleted {
+    if booking.status == Status::PaymentCompleted && booking.is_ready() {
         booking.status = Status::Confirmed;
     }
     Ok(())

@@ -100,6 +100,18 @@ pub enum Refusal {
     NotByStaff,
     #[error("A booking can have at most {0} remarks")]
     TooManyRemarks(usize),
+    #[error("Nothing has to be declared for this booking")]
+    NothingToDeclare,
+    #[error("This declaration has been approved already")]
+    DeclarationApproved,
+    #[error("This declaration was refused. Please contact us.")]
+    DeclarationRefused,
+    #[error("Nothing can be declared for this booking any more")]
+    DeclarationOver,
+    #[error("There is no such declaration")]
+    NoDeclaration,
+    #[error("The declaration is of somebody else than who comes now. Please ask for another one.")]
+    OtherPerson,
     #[error("A seat of this booking cannot be given to somebody else")]
     NotTransferable,
     #[error("A seat cannot be given to somebody else after the trek has started")]
@@ -115,6 +127,13 @@ pub enum Refusal {
 impl Refusal {
     /// Whether what the request is about does not exist.
     pub fn is_about_something_missing(self) -> bool {
-        matches!(self, Self::NoSuchParticipant | Self::NoSuchDocument | Self::TrekNotFound | Self::NewBatchNotFound)
+        matches!(
+            self,
+            Self::NoSuchParticipant
+                | Self::NoSuchDocument
+                | Self::TrekNotFound
+                | Self::NewBatchNotFound
+                | Self::NoDeclaration
+        )
     }
 }

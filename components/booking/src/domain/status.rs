@@ -127,13 +127,18 @@ pub enum Trigger {
     Shift,
     /// A seat, to another person.
     Transfer,
+    /// A participant's health and fitness.
+    Declare,
+    /// Staff decide about such a declaration. Once everybody is cleared, a booking that is
+    /// paid is confirmed: see [`super::Booking::heed_clearance`].
+    Clear,
     /// The owner asks for a cancellation or another batch.
     Request,
     Delete,
 }
 
 impl Trigger {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Book,
         Self::BookCustom,
         Self::BookManually,
@@ -152,6 +157,8 @@ impl Trigger {
         Self::RestoreParticipant,
         Self::Shift,
         Self::Transfer,
+        Self::Declare,
+        Self::Clear,
         Self::Request,
         Self::Delete,
     ];
@@ -239,6 +246,8 @@ const TABLE: &[Row] = &[
     row(Trigger::RestoreParticipant, &[Status::Cancelled], &[Who::Staff, Who::Admin], Next::AsPaid),
     row(Trigger::Shift, ACTIVE, &[Who::Staff, Who::Admin], Next::Same),
     row(Trigger::Transfer, LIVE, &[Who::Owner, Who::Staff, Who::Admin], Next::Same),
+    row(Trigger::Declare, ACTIVE, &[Who::Owner, Who::Staff, Who::Admin], Next::Same),
+    row(Trigger::Clear, ACTIVE, &[Who::Staff, Who::Admin], Next::Same),
     row(
         Trigger::Request,
         &[Status::PaymentCompleted, Status::PaymentConfirmedPartial, Status::Confirmed],
@@ -330,7 +339,7 @@ mod tests {
         assert_eq!(Status::parse("all"), None);
     }
 
-    /// The table as the contract has it, and seats that go to other persons: who may do what from where, and where it leads.
+    /// The table as the contract has it, with seats that go to other persons and declarations: who may do what from where, and where it leads.
     /// Letters: (o)wner, (s)taff, (a)dmin, (p)rovider, s(y)stem.
     const CONTRACT: &str = "
         Book creating o pending_payment
@@ -380,6 +389,16 @@ mod tests {
         Transfer payment_completed osa same
         Transfer payment_confirmed_partial osa same
         Transfer confirmed osa same
+        Declare pending osa same
+        Declare pending_payment osa same
+        Declare payment_completed osa same
+        Declare payment_confirmed_partial osa same
+        Declare confirmed osa same
+        Clear pending sa same
+        Clear pending_payment sa same
+        Clear payment_completed sa same
+        Clear payment_confirmed_partial sa same
+        Clear confirmed sa same
         Request payment_completed o same
         Request payment_confirmed_partial o same
         Request confirmed o same

@@ -1,6 +1,7 @@
 //! HTTP of the booking service.
 
 mod body;
+mod declarations;
 mod documents;
 mod failed;
 mod jobs;
@@ -40,7 +41,7 @@ pub const EXPIRE_PATH: &str = "/_jobs/expire";
 
 pub fn routes() -> Router<App> {
     let router = vouchers::routes(documents::routes(lifecycle::routes(Router::default())));
-    let router = transfer::routes(router);
+    let router = declarations::routes(transfer::routes(router));
     let router = update::routes(office::routes(manual::routes(failed::routes(jobs::routes(router)))));
     router
         .post("/api/bookings", create)

@@ -30,6 +30,13 @@ pub(super) async fn send(to: Address, trip: mail::Trip, news: &News) -> Result<(
         News::SeatTransferred { old_name, new_name } => {
             notices::seat_transferred(to, trip, notices::Transfer { old_name, new_name }).await
         }
+        News::DeclarationWanted { names } => notices::declaration_wanted(to, trip, notices::Undeclared { names }).await,
+        News::DeclarationReceived { name } => {
+            notices::declaration_received(to, trip, notices::Declaration { name }).await
+        }
+        News::DeclarationDecided { name, approved } => {
+            notices::declaration_decided(to, trip, notices::Clearance { name, approved }).await
+        }
         News::DatesChanged { old_start, old_end, answer } => {
             let about = notices::Move { old_start: old_start.millis(), old_end: old_end.millis(), answer };
             notices::dates_changed(to, trip, about).await

@@ -27,7 +27,7 @@ pub enum CommandKind {
 }
 
 impl CommandKind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Cancel,
         Self::CancelParticipants,
         Self::Restore,

@@ -2,6 +2,7 @@
 
 mod booking;
 mod command;
+mod declaration;
 mod document;
 mod failed;
 mod job;
@@ -17,6 +18,10 @@ pub use booking::{
 pub use command::{
     CommandKind, CommandRow, CommandState, command_commit, command_insert, command_list, command_list_open,
     commands_end,
+};
+pub use declaration::{
+    Declaration, declaration_decide, declaration_form_fetch, declaration_form_insert, declaration_insert,
+    declaration_list, declaration_page,
 };
 pub use document::{
     BareInvoice, Document, document_fetch_by_code, document_insert, document_list, invoice_list_bare, number_take,

@@ -56,7 +56,7 @@ async fn a_seat_goes_to_another_person_with_its_price_and_its_place() {
     assert_eq!((newcomer_.name.as_str(), newcomer_.age), ("Kavya Nair", Some(28)));
     assert!(newcomer_.id != people[1], "another person has another id");
     assert_eq!((after.participants[0].id, after.participants[2].id), (people[0], people[2]));
-    assert_eq!((after.price, after.paid, after.batch_id), (before.price, before.paid, before.batch_id));
+    assert_eq!((&after.price, after.paid, after.batch_id), (&before.price, before.paid, before.batch_id));
     let expected =
         [("kavya@example.org", "confirmed"), ("meera@example.org", "transferred"), ("p1@example.org", "transferred")];
     assert_eq!(mails(&world).await, expected.map(|(to, kind)| (to.to_owned(), kind)));

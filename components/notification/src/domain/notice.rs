@@ -19,6 +19,11 @@ pub enum News {
     /// To a participant, with the reason.
     SeatCancelled(String),
     SeatTransferred(Transfer),
+    /// Names of those whose declaration is not approved yet.
+    DeclarationWanted(Vec<String>),
+    /// To staff, with the name of who declared.
+    DeclarationReceived(String),
+    DeclarationDecided(Clearance),
     DatesChanged(Move),
     RequestDeclined(Refusal),
     /// To staff.
@@ -93,6 +98,13 @@ pub struct Transfer {
     pub new_name: String,
 }
 
+/// What staff decided about somebody's health and fitness.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clearance {
+    pub name: String,
+    pub approved: bool,
+}
+
 /// A move to the dates that the trip has now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
@@ -140,6 +152,9 @@ impl News {
             Self::Cancelled(_) => "booking-cancelled",
             Self::SeatCancelled(_) => "seat-cancelled",
             Self::SeatTransferred(_) => "seat-transferred",
+            Self::DeclarationWanted(_) => "declaration-wanted",
+            Self::DeclarationReceived(_) => "declaration-received",
+            Self::DeclarationDecided(_) => "declaration-decided",
             Self::DatesChanged(_) => "dates-changed",
             Self::RequestDeclined(_) => "request-declined",
             Self::RequestReceived(_) => "request-received",
@@ -155,6 +170,7 @@ impl News {
         match self {
             Self::Confirmed(confirmation) => confirmation.people.len() > PARTICIPANTS_MAX,
             Self::Cancelled(cancellation) => cancellation.names.len() > PARTICIPANTS_MAX,
+            Self::DeclarationWanted(names) => names.len() > PARTICIPANTS_MAX,
             _ => false,
         }
     }

@@ -3,8 +3,8 @@
 use super::{Site, paragraph, rupees, trek_name, what_to_bring};
 use crate::{
     domain::{
-        Balance, Cancellation, Confirmation, Move, NAME_CHARS_MAX, News, Notice, Person, REMARK_CHARS_MAX, Refund,
-        RefundKind, RefundState, Refusal, Request, RequestKind, Settlement, Transfer, Trip, one_line,
+        Balance, Cancellation, Clearance, Confirmation, Move, NAME_CHARS_MAX, News, Notice, Person, REMARK_CHARS_MAX,
+        Refund, RefundKind, RefundState, Refusal, Request, RequestKind, Settlement, Transfer, Trip, one_line,
     },
     letter::Block,
 };
@@ -19,6 +19,9 @@ impl Site {
             News::Cancelled(about) => self.cancelled(trip, about),
             News::SeatCancelled(reason) => self.seat_cancelled(trip, reason),
             News::SeatTransferred(about) => self.seat_transferred(trip, about),
+            News::DeclarationWanted(names) => self.declaration_wanted(trip, names),
+            News::DeclarationReceived(name) => self.declaration_received(trip, name),
+            News::DeclarationDecided(about) => self.declaration_decided(trip, about),
             News::DatesChanged(about) => self.dates_changed(trip, about),
             News::RequestDeclined(about) => self.request_declined(trip, about),
             News::RequestReceived(about) => self.request_received(trip, about),
@@ -111,6 +114,48 @@ impl Site {
             paragraph("If you did not expect this, please ask the person who made the booking, or us."),
         ];
         (format!("A seat has changed hands: {trek}, {}", self.day(trip.start_date)), blocks)
+    }
+
+    fn declaration_wanted(&self, trip: &Trip, names: &[String]) -> Mail {
+        let trek = trek_name(trip);
+        let names = names.iter().map(|name| one_line(name, NAME_CHARS_MAX)).collect();
+        let blocks = vec![
+            paragraph(format!(
+                "{trek} asks for a declaration of health and fitness. We confirm the booking when we have seen and approved it for everybody who comes. It is still missing for:"
+            )),
+            Block::List(names),
+            Block::Facts(self.booked(trip)),
+            paragraph(format!("Please fill it in on the page of your booking, on {}.", self.frontend_url)),
+        ];
+        (format!("Please declare who is fit to come: {trek}"), blocks)
+    }
+
+    fn declaration_received(&self, trip: &Trip, name: &str) -> Mail {
+        let trek = trek_name(trip);
+        let mut facts = self.booked(trip);
+        add_text(&mut facts, "Participant", name);
+        let blocks = vec![
+            paragraph("A declaration of health and fitness waits for your decision. You find it with the booking."),
+            Block::Facts(facts),
+        ];
+        (format!("To be approved: {}, {trek}", one_line(&trip.booking_code, NAME_CHARS_MAX)), blocks)
+    }
+
+    fn declaration_decided(&self, trip: &Trip, about: &Clearance) -> Mail {
+        let trek = trek_name(trip);
+        let name = one_line(&about.name, NAME_CHARS_MAX);
+        let (subject, text) = if about.approved {
+            ("Declaration approved", format!("The declaration of {name} for {trek} is approved."))
+        } else {
+            (
+                "Declaration not approved",
+                format!(
+                    "We are sorry: going by the declaration of {name}, we cannot take {name} along on {trek}. Our team gets in touch with you about the seat and the money that was paid for it."
+                ),
+            )
+        };
+        let blocks = vec![paragraph(text), Block::Facts(self.booked(trip)), paragraph(self.change_advice())];
+        (format!("{subject}: {trek}"), blocks)
     }
 
     fn dates_changed(&self, trip: &Trip, about: &Move) -> Mail {
@@ -375,6 +420,19 @@ mod tests {
             "A seat has changed hands: Fort loop, 14/03/2026",
             &["The seat of Ravi on Fort loop belongs to Meera X now"],
         );
+        says(
+            News::DeclarationWanted(vec!["Ravi".into()]),
+            "Please declare who is fit to come: Fort loop",
+            &["still missing for", "- Ravi", "https://trails.example.in"],
+        );
+        says(
+            News::DeclarationReceived("Ravi".into()),
+            "To be approved: BT07182930, Fort loop",
+            &["Participant: Ravi", "waits for your decision"],
+        );
+        let decided = |approved| News::DeclarationDecided(Clearance { name: "Ravi".into(), approved });
+        says(decided(true), "Declaration approved: Fort loop", &["declaration of Ravi for Fort loop is approved"]);
+        says(decided(false), "Declaration not approved: Fort loop", &["we cannot take Ravi along"]);
         let moved = |answer: Option<&str>| {
             let answer = answer.map(str::to_owned);
             News::DatesChanged(Move { old_start: day("2026-02-07"), old_end: day("2026-02-08"), answer })

@@ -94,6 +94,19 @@ impl App {
                 let to = (self.seller.trade_name.clone(), staff);
                 return send(to, Message::Notice(trip(booking), news), Vec::new());
             }
+            MailIntent::DeclarationReceived { name } => {
+                let Some(staff) = self.seller.email.clone() else { return Ok(None) };
+                let news = News::DeclarationReceived { name: name.clone() };
+                let to = (self.seller.trade_name.clone(), staff);
+                return send(to, Message::Notice(trip(booking), news), Vec::new());
+            }
+            MailIntent::DeclarationWanted => declaration_wanted(booking),
+            MailIntent::DeclarationApproved { name } => {
+                Some(News::DeclarationDecided { name: name.clone(), approved: true })
+            }
+            MailIntent::DeclarationRefused { name } => {
+                Some(News::DeclarationDecided { name: name.clone(), approved: false })
+            }
             MailIntent::Confirmed => Some(confirmed(booking, true)),
             MailIntent::Cancelled => Some(cancelled(booking)),
             MailIntent::ParticipantsCancelled { participants } => Some(participants_cancelled(booking, participants)),
@@ -209,4 +222,10 @@ fn balance_reminder(booking: &Booking) -> Option<News> {
     let partial = booking.partial.as_ref()?;
     let owed = booking.status == Status::PaymentConfirmedPartial && partial.remaining > Paise::ZERO;
     owed.then_some(News::BalanceReminder { balance: partial.remaining, due: partial.due })
+}
+
+/// None once everybody is cleared or the booking is gone.
+fn declaration_wanted(booking: &Booking) -> Option<News> {
+    let names: Vec<_> = booking.uncleared().map(|participant| participant.name.clone()).collect();
+    (booking.status.holds_seats() && !names.is_empty()).then_some(News::DeclarationWanted { names })
 }

@@ -59,6 +59,18 @@ pub enum News {
         old_name: String,
         new_name: String,
     },
+    DeclarationWanted {
+        /// Who is not cleared yet.
+        names: Vec<String>,
+    },
+    /// To staff.
+    DeclarationReceived {
+        name: String,
+    },
+    DeclarationDecided {
+        name: String,
+        approved: bool,
+    },
     DatesChanged {
         old_start: Timestamp,
         old_end: Timestamp,

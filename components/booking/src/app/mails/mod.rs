@@ -59,6 +59,18 @@ pub(super) enum MailIntent {
         old_name: String,
         new_name: String,
     },
+    /// To the booker: who comes has to be declared fit.
+    DeclarationWanted,
+    /// To staff.
+    DeclarationReceived {
+        name: String,
+    },
+    DeclarationApproved {
+        name: String,
+    },
+    DeclarationRefused {
+        name: String,
+    },
     DatesChanged {
         old_start: Timestamp,
         old_end: Timestamp,
@@ -100,6 +112,10 @@ impl MailIntent {
             Self::SeatCancelled { email, .. } => addressed("seat-cancelled", email),
             Self::SeatTransferred { to: None, .. } => "seat-transferred".into(),
             Self::SeatTransferred { to: Some((_, email)), .. } => addressed("seat-transferred", email),
+            Self::DeclarationWanted => "declaration-wanted".into(),
+            Self::DeclarationReceived { .. } => "declaration-received".into(),
+            Self::DeclarationApproved { .. } => "declaration-approved".into(),
+            Self::DeclarationRefused { .. } => "declaration-refused".into(),
             Self::DatesChanged { .. } => "dates-changed".into(),
             Self::RequestDeclined { .. } => "request-declined".into(),
             Self::RequestReceived { .. } => "request-received".into(),
