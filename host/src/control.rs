@@ -220,7 +220,7 @@ impl Control {
         };
         levels.set(&service.id, level);
         let (level, _) = levels.of(&service.id);
-        tracing::info!(component = %service.id, %level, "log level set by the operator");
+        tracing::info!(component = %service.id, own_level = %level, "log level set by the operator");
         Ok(ok(&status::log_level(&service.id, levels)))
     }
 

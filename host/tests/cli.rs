@@ -188,6 +188,10 @@ async fn a_component_is_swapped_and_rolled_back() {
     assert_eq!(up.said("rollback callee"), format!("callee: {} → {}\n", &after[..12], &before[..12]));
     assert_eq!(up.version("callee"), before);
 
+    up.said("swap callee new.wasm");
+    assert!(up.said("swap callee new.wasm").ends_with("nothing is replaced: this version runs already\n"));
+    up.said("rollback callee");
+
     // Both in one step, and how it goes as JSON.
     up.write("caller2.wasm", &marked("caller", 2));
     let events = up.said("swap caller=caller2.wasm callee=new.wasm --json");

@@ -64,8 +64,11 @@ impl Application {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let excluded = excluded(&self.dir, &component.exclude_files);
-        mounted.retain(|file| !excluded.iter().any(|pattern| pattern.matches_path(&file.source)));
+        let excluded = excluded(&component.exclude_files);
+        mounted.retain(|file| {
+            let below = below(&self.dir, &file.source);
+            !excluded.iter().any(|pattern| pattern.matches_path(below))
+        });
         mounted.sort();
         mounted.dedup_by(|later, earlier| later.destination == earlier.destination);
         Ok(mounted)
@@ -96,10 +99,14 @@ fn check_source(path: &Path) -> Result<(), String> {
     }
 }
 
-fn excluded(dir: &Path, patterns: &[String]) -> Vec<glob::Pattern> {
-    let dir = glob::Pattern::escape(&dir.to_string_lossy());
-    let in_dir = |pattern: &String| glob::Pattern::new(&format!("{dir}/{pattern}")).ok();
-    patterns.iter().filter_map(in_dir).collect()
+fn excluded(patterns: &[String]) -> Vec<glob::Pattern> {
+    patterns.iter().filter_map(|pattern| glob::Pattern::new(pattern.trim_start_matches("./")).ok()).collect()
+}
+
+/// A path as it is below the manifest's folder. What matches a pattern in the current
+/// folder comes without that folder's name.
+fn below<'a>(dir: &Path, path: &'a Path) -> &'a Path {
+    path.strip_prefix(dir).unwrap_or(path)
 }
 
 fn expand(dir: &Path, files: &Files, mounted: &mut Vec<MountedFile>) -> Result<(), String> {
@@ -128,8 +135,7 @@ fn expand_pattern(dir: &Path, pattern: &str, mounted: &mut Vec<MountedFile>) -> 
     for path in paths {
         let path = path.map_err(|error| error.to_string())?;
         if path.is_file() {
-            let below = path.strip_prefix(dir).unwrap_or(&path);
-            let destination = format!("/{}", below.display());
+            let destination = format!("/{}", below(dir, &path).display());
             mount_file(path, destination, mounted)?;
         }
     }

@@ -453,6 +453,17 @@ fn dependencies_are_for_the_build() {
 }
 
 #[test]
+fn files_are_left_out_where_the_manifest_is_in_the_current_folder_too() {
+    // Tests run in the folder of their package.
+    let text = r#"component.a = { source = "a", files = ["src/manifest/*.rs", { source = "src/manifest", destination = "/m" }], exclude_files = ["src/manifest/t*.rs"] }"#;
+    let application = parse(&format!("{HEAD}{text}"), Path::new(".")).unwrap();
+    let mounted = application.mounted_files(&application.components[0]).unwrap();
+    let seen: Vec<_> = mounted.iter().map(|file| file.destination.as_str()).collect();
+    assert!(seen.contains(&"/src/manifest/files.rs") && seen.contains(&"/m/files.rs"), "{seen:?}");
+    assert!(!seen.iter().any(|path| path.ends_with("tests.rs")), "{seen:?}");
+}
+
+#[test]
 fn limits_have_units_bounds_and_no_other_keys() {
     check(
         r#"[component.a]

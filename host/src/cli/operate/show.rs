@@ -73,7 +73,10 @@ pub(super) fn swapped(value: &Value) -> String {
     let one = |swapped: &Value| {
         format!("{}: {} → {}\n", text(&swapped["component"]), version(&swapped["from"]), version(&swapped["to"]))
     };
-    value["swapped"].as_array().into_iter().flatten().map(one).collect()
+    match value["swapped"].as_array() {
+        Some(swapped) if swapped.is_empty() => "nothing is replaced: this version runs already\n".to_owned(),
+        swapped => swapped.into_iter().flatten().map(one).collect(),
+    }
 }
 
 /// One step of a swap.
