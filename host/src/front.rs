@@ -18,6 +18,7 @@ use wasmtime_wasi_http::WasiBody;
 
 use crate::{
     call::Call,
+    continued,
     manifest::{StaticResponse, Target},
     message::{self, CORRELATION_ID, TRACEPARENT, TRACESTATE},
     registry::Registry,
@@ -34,6 +35,8 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const RESERVED_PREFIX: &str = "spin-";
 /// Where load balancers ask a Spin application whether it is there.
 const HEALTH_PATH: &str = "/.well-known/spin/health";
+/// What lets a component ask others, whatever its version.
+const UPSTREAM: &str = "cairn:http/upstream@";
 /// A longer `tracestate` is not passed on; W3C asks for 512 at least.
 const TRACESTATE_BYTES_MAX: usize = 512;
 /// What is read of a body past its limit before the connection is given up.
@@ -88,7 +91,7 @@ impl Front {
             span.set("cairn.correlation_id", correlation_id.as_str());
         }
         let counted = service.metrics.request();
-        let outcome = forward(request, client, &matched, service, call).await;
+        let outcome = self.forward(request, client, &matched, service, call).await;
         chosen.release.tally.add(ending(&outcome), began.elapsed());
         log(service, correlation_id.as_str(), &outcome, began);
         if let (Some(span), Err(failure)) = (&mut span, &outcome) {
@@ -103,6 +106,27 @@ impl Front {
             }
         }
         response
+    }
+
+    async fn forward(
+        &self,
+        request: Request<Incoming>,
+        client: SocketAddr,
+        matched: &Match<'_, '_>,
+        service: &Arc<Service>,
+        mut call: Call,
+    ) -> Result<Response<WasiBody>, Failure> {
+        let (mut parts, body) = request.into_parts();
+        if declared_length(&parts.headers).is_some_and(|bytes| bytes > service.limits.body_bytes_max as u64) {
+            discard(body).await;
+            return Err(Failure::TooLarge);
+        }
+        let version = service.version(&mut call)?;
+        set_headers(&mut parts, client, matched, &call, version.has_handler());
+        let body = body.map_err(wasmtime_wasi_http::Error::from).boxed_unsync();
+        let response = message::dispatch(service, call.clone(), Request::from_parts(parts, body)).await?;
+        let granted = version.compiled.imports.keys().any(|name| name.starts_with(UPSTREAM));
+        Ok(continued::follow(response, &self.registry, &call, granted))
     }
 
     fn call_of(&self, headers: &HeaderMap, correlation_id: &CorrelationId, service: &Service) -> Call {
@@ -128,24 +152,6 @@ impl Handler for Front {
         }
         response
     }
-}
-
-async fn forward(
-    request: Request<Incoming>,
-    client: SocketAddr,
-    matched: &Match<'_, '_>,
-    service: &Arc<Service>,
-    mut call: Call,
-) -> Result<Response<WasiBody>, Failure> {
-    let (mut parts, body) = request.into_parts();
-    if declared_length(&parts.headers).is_some_and(|bytes| bytes > service.limits.body_bytes_max as u64) {
-        discard(body).await;
-        return Err(Failure::TooLarge);
-    }
-    let buffered = service.version(&mut call)?.has_handler();
-    set_headers(&mut parts, client, matched, &call, buffered);
-    let body = body.map_err(wasmtime_wasi_http::Error::from).boxed_unsync();
-    message::dispatch(service, call, Request::from_parts(parts, body)).await
 }
 
 /// The answer that the manifest spells out.

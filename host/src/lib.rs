@@ -12,6 +12,7 @@ pub mod capability;
 pub mod cli;
 pub mod compiler;
 pub mod component;
+pub mod continued;
 pub mod control;
 pub mod data_folder;
 pub mod database;

@@ -197,3 +197,40 @@ async fn types_are_written_out_in_full() {
     assert!(version.compiled.exports[ECHO].functions["say"].can_be_unavailable);
     assert!(!version.compiled.exports[ECHO].functions["double"].can_be_unavailable);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_in_pieces_reaches_the_client_as_one() {
+    let dir = TestDir::new();
+    let running = both(&dir, "", "").await;
+    let answer = get(running.http_addr(), "/callee/pieces/300").await;
+    let expected: String = (0..=300).rev().map(|number| format!("piece {number}\n")).collect();
+    assert_eq!((answer.status.as_u16(), answer.body), (200, expected));
+    assert!(answer.headers.get("x-cairn-continues").is_none() && answer.headers.get("content-length").is_none());
+    let whole = get(running.http_addr(), "/callee/pieces/0").await;
+    assert_eq!((whole.body.as_str(), whole.headers["content-length"].as_bytes()), ("piece 0\n", b"8".as_slice()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_whose_piece_fails_is_seen_to_be_incomplete() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let dir = TestDir::new();
+    let running = both(&dir, "", "").await;
+    let mut stream = tokio::net::TcpStream::connect(running.http_addr()).await.unwrap();
+    stream.write_all(b"GET /callee/pieces/2/trap HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut bytes = Vec::new();
+    // The connection is closed, in whatever way, and with it what was not yet sent.
+    let _ = stream.read_to_end(&mut bytes).await;
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(!text.contains("piece 0") && !text.ends_with("0\r\n\r\n"), "{text}");
+    assert_eq!(get(running.http_addr(), "/callee/pieces/1").await.body, "piece 1\npiece 0\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_ask_others_cannot_have_the_host_do_it() {
+    let dir = TestDir::new();
+    let text = manifest(&[("callee", &guest("callee"), "/...", "")]);
+    let running = start(&dir, &text).await;
+    let answer = get(running.http_addr(), "/pieces/3").await;
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "piece 3\n"));
+    assert!(answer.headers.get("x-cairn-continues").is_none());
+}

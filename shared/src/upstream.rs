@@ -25,6 +25,12 @@ pub trait Upstream {
 
     /// Asks that a private route of the own component be POSTed soon. Best effort.
     async fn wake(&self, service: &str, path: &str);
+
+    /// Whether whoever runs this component asks for the further pieces of an answer, or
+    /// it has to do so itself.
+    fn follows_pieces(&self) -> bool {
+        false
+    }
 }
 
 /// For components and tests that reach nobody.
@@ -85,6 +91,11 @@ mod guest {
 
         async fn wake(&self, service: &str, path: &str) {
             wake::wake(service.to_owned(), path.to_owned()).await;
+        }
+
+        fn follows_pieces(&self) -> bool {
+            // Our own host says so of itself.
+            std::env::var_os("CAIRN_PREPARED").is_some()
         }
     }
 }

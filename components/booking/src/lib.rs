@@ -7,8 +7,10 @@
 
 pub mod app;
 pub mod domain;
+pub mod export;
 pub mod http;
 pub mod invoice;
+mod paper;
 #[cfg(target_family = "wasm")]
 mod rpc;
 #[cfg(target_family = "wasm")]

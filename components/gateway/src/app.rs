@@ -10,7 +10,7 @@ use cairn_shared::{
     Env, Error, async_trait,
     component::Service,
     config::Config,
-    http::{Request, Response},
+    http::{CONTINUES_HEADER, Request, Response},
     identity::{CALLER_HEADER, Caller, Identity, SessionToken},
     origin::CLIENT_HEADER,
     time::MINUTE,
@@ -64,6 +64,8 @@ pub struct App {
 
 /// Pages that may call where nobody has configured any: those of front-end development.
 const DEVELOPMENT_ORIGINS: &str = "http://localhost:3000,http://localhost:5001";
+/// Largest answer that is put together here, in bytes.
+const COLLECTED_BYTES_MAX: usize = 32 * 1024 * 1024;
 const WINDOW_MS: i64 = 15 * MINUTE;
 const GENERAL_REQUESTS_MAX: u64 = 1000;
 const STRICT_REQUESTS_MAX: u64 = 10;
@@ -196,8 +198,34 @@ impl App {
         if matches!(destination, Destination::UnderApi(_)) {
             request.target.insert_str(0, "/api");
         }
-        let answer = self.env.upstream.send(service, request).await;
-        answer.map(http::let_out).map_err(|error| upstream_error(service, error))
+        let answer = self.env.upstream.send(service, request).await.map_err(|error| upstream_error(service, error))?;
+        self.go_on(service, answer).await
+    }
+
+    /// A long answer comes in pieces. Its further ones are the host's to ask for, as the
+    /// client takes them; under another host they are put together here.
+    async fn go_on(&self, service: &str, answer: Response) -> Result<Response, Error> {
+        let mut next = answer.header_value(CONTINUES_HEADER).map(str::to_owned);
+        let mut answer = http::let_out(answer);
+        while let Some(target) = next {
+            if self.env.upstream.follows_pieces() {
+                return Ok(answer.header(CONTINUES_HEADER, format!("{service} {target}")));
+            }
+            let piece = self.env.upstream.send(service, Request::new("GET", &target)).await;
+            let piece = piece.map_err(|error| upstream_error(service, error))?;
+            if piece.status != 200 || answer.body.len() + piece.body.len() > COLLECTED_BYTES_MAX {
+                let cause = format!("{service}: a piece of an answer has status {}", piece.status);
+                return Err(Error::new(
+                    502,
+                    "BAD_GATEWAY",
+                    "This could not be put together. Please ask for less of it.",
+                )
+                .cause(cause));
+            }
+            next = piece.header_value(CONTINUES_HEADER).map(str::to_owned);
+            answer.body.extend(piece.body);
+        }
+        Ok(answer)
     }
 
     /// Counts a request. Where counters cannot be read or written it is let through:

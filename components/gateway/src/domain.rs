@@ -36,9 +36,17 @@ pub fn destination(path: &str) -> Destination {
         ("health", None) => Destination::Health,
         ("uploads", Some(_)) => Destination::Service("content"),
         ("blogs", _) => Destination::UnderApi("content"),
+        ("api", Some("treks")) if is_participants_export(path) => Destination::Service("booking"),
         ("api", Some(segment)) => owner(segment).map_or(Destination::Nowhere, Destination::Service),
         _ => Destination::Nowhere,
     }
+}
+
+/// Whether a path is `/api/treks/{id}/batches/{id}/export-participants`, which lies among
+/// treks and tells of bookings.
+fn is_participants_export(path: &str) -> bool {
+    let segments: Vec<_> = path.split('/').collect();
+    matches!(segments.as_slice(), [_, _, "treks", _, "batches", _, "export-participants"])
 }
 
 fn owner(segment: &str) -> Option<&'static str> {
@@ -191,6 +199,9 @@ mod tests {
             ("/api/user-groups/x", "user"),
             ("/api/wishlist", "user"),
             ("/api/treks", "trek"),
+            ("/api/treks/x/batches/y", "trek"),
+            ("/api/treks/x/batches/y/export-participants", "booking"),
+            ("/api/treks/x/batches/y/export-participants/z", "trek"),
             ("/api/regions/x", "trek"),
             ("/api/trek-sections", "trek"),
             ("/api/batches/x", "batch"),
@@ -222,6 +233,7 @@ mod tests {
         for path in [
             "/_events",
             "/_jobs/relay",
+            "/_exports/bookings",
             "/api",
             "/api/",
             "/api/health",

@@ -23,6 +23,8 @@ const OURS: &str = "https://trek.example";
 struct Behind {
     sent: RefCell<Vec<(String, Request)>>,
     answer: RefCell<Option<Result<Response, UpstreamError>>>,
+    /// Whether the host asks for further pieces.
+    host_follows: Cell<bool>,
     counters: RefCell<HashMap<String, Vec<u8>>>,
     user_service_down: Cell<bool>,
     counters_down: Cell<bool>,
@@ -67,11 +69,25 @@ struct Services(Rc<Behind>);
 #[async_trait(?Send)]
 impl Upstream for Services {
     async fn send(&self, service: &str, request: Request) -> Result<Response, UpstreamError> {
+        let piece = request.target.strip_prefix("/_more?").map(str::to_owned);
         self.0.sent.borrow_mut().push((service.into(), request));
+        if let Some(left) = piece {
+            let left: u32 = left.parse().unwrap();
+            let piece = Response::text(200, "text/csv", format!("piece {left}\n"));
+            return Ok(if left > 1 {
+                piece.header("x-cairn-continues", format!("/_more?{}", left - 1))
+            } else {
+                piece
+            });
+        }
         self.0.answer.borrow().clone().unwrap_or_else(|| Ok(Response::json(200, &json!({ "ok": true }))))
     }
 
     async fn wake(&self, _: &str, _: &str) {}
+
+    fn follows_pieces(&self) -> bool {
+        self.0.host_follows.get()
+    }
 }
 
 struct World {
@@ -386,4 +402,22 @@ async fn a_wrong_configuration_is_named() {
     for name in ["cors_origins", "rate_limit_window_ms", "rate_limit_max_requests"] {
         assert!(problems.contains(name), "{problems}");
     }
+}
+
+#[tokio::test]
+async fn a_long_answer_is_the_hosts_to_go_on_with_or_is_put_together() {
+    let world = world();
+    let first = Response::text(200, "text/csv", "head\n").header("x-cairn-continues", "/_more?2");
+    world.answer(Ok(first.clone()));
+    let whole = world.send(Request::new("GET", "/api/bookings/admin/export")).await;
+    assert_eq!(String::from_utf8(whole.body.clone()).unwrap(), "head\npiece 2\npiece 1\n");
+    assert!(all(&whole, "x-cairn-continues").is_empty());
+    assert!(world.sent().1.headers.is_empty(), "nobody's name goes along");
+    world.behind.host_follows.set(true);
+    world.answer(Ok(first));
+    let begun = world.send(Request::new("GET", "/api/bookings/admin/export")).await;
+    assert_eq!(
+        (begun.body.as_slice(), all(&begun, "x-cairn-continues")),
+        (b"head\n".as_slice(), vec!["booking /_more?2"])
+    );
 }

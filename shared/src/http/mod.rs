@@ -52,7 +52,11 @@ impl Request {
     }
 }
 
-/// A response with its whole body.
+/// Names the target of the own private route that has the next piece of a body that is
+/// too long to be held at once. Never let out.
+pub const CONTINUES_HEADER: &str = "x-cairn-continues";
+
+/// A response with its whole body, or a piece of one: see [`CONTINUES_HEADER`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,

@@ -261,6 +261,16 @@ impl Booking {
         format!("BT{}", self.id.short_code())
     }
 
+    /// How far it is paid, in a word.
+    pub fn payment_status(&self) -> &'static str {
+        match self.paid {
+            Paise::ZERO => "Unpaid",
+            paid if self.refunded >= paid => "Refunded",
+            paid if paid >= self.due_total() => "Paid",
+            _ => "Partially paid",
+        }
+    }
+
     /// All participants that were paid for, cancelled ones included.
     pub fn count(&self) -> u32 {
         self.price.count

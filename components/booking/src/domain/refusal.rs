@@ -122,6 +122,14 @@ pub enum Refusal {
         "The price of a booking that was paid for cannot be changed. Cancel participants, or make another booking."
     )]
     PriceFixed,
+    #[error("Batch not found")]
+    NoSuchBatch,
+    #[error("No participants found for this batch")]
+    NobodyToExport,
+    #[error(
+        "These are {rows} rows; such a file has at most {rows_max}. Please choose fewer days, one trek or one status, or another file type."
+    )]
+    ExportTooLong { rows: i64, rows_max: u32 },
 }
 
 impl Refusal {
@@ -131,6 +139,8 @@ impl Refusal {
             self,
             Self::NoSuchParticipant
                 | Self::NoSuchDocument
+                | Self::NoSuchBatch
+                | Self::NobodyToExport
                 | Self::TrekNotFound
                 | Self::NewBatchNotFound
                 | Self::NoDeclaration

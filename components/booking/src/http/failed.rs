@@ -21,7 +21,7 @@ use crate::{
 /// Failed bookings on a page, unless the request says otherwise.
 const PAGE_FAILED: u32 = 10;
 
-const REASONS: [&str; 4] = ["session_expired", "payment_failed", "user_cancelled", "system_error"];
+pub(super) const REASONS: [&str; 4] = ["session_expired", "payment_failed", "user_cancelled", "system_error"];
 
 pub fn routes(router: Router<App>) -> Router<App> {
     router

@@ -3,6 +3,7 @@
 mod body;
 mod declarations;
 mod documents;
+mod exports;
 mod failed;
 mod jobs;
 mod lifecycle;
@@ -40,7 +41,8 @@ const PAGE_BOOKINGS: u32 = 10;
 pub const EXPIRE_PATH: &str = "/_jobs/expire";
 
 pub fn routes() -> Router<App> {
-    let router = vouchers::routes(documents::routes(lifecycle::routes(Router::default())));
+    let router = lifecycle::routes(Router::default());
+    let router = vouchers::routes(exports::routes(documents::routes(router)));
     let router = declarations::routes(transfer::routes(router));
     let router = update::routes(office::routes(manual::routes(failed::routes(jobs::routes(router)))));
     router

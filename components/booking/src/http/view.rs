@@ -103,16 +103,6 @@ fn payment_details(booking: &Booking) -> Option<Value> {
     (!object.is_empty()).then_some(Value::Object(object))
 }
 
-/// How far a booking is paid, in a word.
-fn payment_status(booking: &Booking) -> &'static str {
-    match booking.paid {
-        paid if paid.0 == 0 => "Unpaid",
-        paid if booking.refunded >= paid => "Refunded",
-        paid if paid >= booking.due_total() => "Paid",
-        _ => "Partially paid",
-    }
-}
-
 /// How it was paid.
 pub fn payment_method(booking: &Booking) -> &str {
     match &booking.first_payment {
@@ -154,7 +144,7 @@ fn common(booking: &Booking) -> Map<String, Value> {
             "cancellationRequest": booking.cancellation_request,
             "formattedDates": { "startDate": booking.batch_start, "endDate": booking.batch_end },
             "amountPaid": booking.paid,
-            "paymentStatus": payment_status(booking),
+            "paymentStatus": booking.payment_status(),
             "paymentMethod": payment_method(booking),
             "createdAt": booking.created_at,
             "updatedAt": booking.updated_at,

@@ -111,7 +111,7 @@ impl Content {
             settled.push(pair("Balance", rupees((booking.due_total() - booking.paid).max(Paise::ZERO))));
         }
         let number = pair("Proforma no.", format!("PRO-{}", booking.id.short_code()));
-        Self {
+        let mut content = Self {
             sums: subject.sums_of_sale(figures(&booking.price, Paise::ZERO, total)),
             total: pair("Total", rupees(total)),
             words: in_words(total),
@@ -120,7 +120,9 @@ impl Content {
             state: state(booking).to_owned(),
             payment: subject.payment(),
             ..subject.frame("Proforma Invoice", number, now)
-        }
+        };
+        content.facts.push(subject.due(now));
+        content
     }
 
     /// A numbered document.
@@ -144,6 +146,9 @@ impl Content {
             check_url: Some(issue.check_url),
             ..subject.frame(title, pair(number, issue.number), issue.at)
         };
+        if !kind.is_correction() {
+            content.facts.push(subject.due(issue.at));
+        }
         if kind == DocumentKind::Invoice {
             content.lines = subject.lines_of_sale();
             content.sums = subject.sums_of_sale(figures);
@@ -177,9 +182,6 @@ impl Subject<'_> {
         let mut facts =
             vec![number, pair("Date", zone.day_text(date)), pair("Booking", booking.code()), pair("SAC", &seller.sac)];
         facts.extend(self.supply().map(|supply| pair("Place of supply", supply.place().to_string())));
-        if let Some(partial) = booking.partial.as_ref().filter(|partial| partial.remaining > Paise::ZERO) {
-            facts.push(pair("Balance due by", zone.day_text(partial.due)));
-        }
         Content {
             title: title.to_owned(),
             seller_name: seller.trade_name.clone(),
@@ -197,6 +199,14 @@ impl Subject<'_> {
             terms: terms(seller, title),
             footer: format!("Thank you for travelling with {}.", seller.trade_name),
             check_url: None,
+        }
+    }
+
+    /// When what is owed is to be paid.
+    fn due(&self, date: Timestamp) -> Pair {
+        match &self.booking.partial {
+            Some(partial) if partial.remaining > Paise::ZERO => pair("Balance due by", self.zone.day_text(partial.due)),
+            _ => pair("Due date", self.zone.day_text(date)),
         }
     }
 

@@ -2,61 +2,23 @@
 
 use qrcode::{Color as Module, QrCode};
 
-use super::{
-    content::{Content, Line, Pair},
-    paint::Fonts,
-};
+use super::content::{Content, Line, Pair};
+use crate::paper::{BRAND, Fonts, INK, Item, RULE, SOFT, Style, TINT, WHITE};
 
-pub const WIDTH: f32 = 595.0;
-pub const HEIGHT: f32 = 842.0;
+const WIDTH: f32 = 595.0;
+const HEIGHT: f32 = 842.0;
+/// A4.
+pub const SIZE: (f32, f32) = (WIDTH, HEIGHT);
 const LEFT: f32 = 48.0;
 const RIGHT: f32 = WIDTH - 48.0;
 const MIDDLE: f32 = 330.0;
 /// Below this only the footer stands.
 const BOTTOM: f32 = HEIGHT - 64.0;
 
-pub const INK: Color = Color(33, 37, 41);
-pub const SOFT: Color = Color(100, 110, 120);
-pub const BRAND: Color = Color(21, 94, 84);
-pub const TINT: Color = Color(238, 245, 243);
-pub const RULE: Color = Color(214, 221, 219);
-pub const WHITE: Color = Color(255, 255, 255);
-
-/// Red, green, blue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Color(pub u8, pub u8, pub u8);
-
-/// The face and colour of a text.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Style {
-    pub size: f32,
-    pub bold: bool,
-    pub color: Color,
-}
-
 const BODY: Style = Style { size: 9.5, bold: false, color: INK };
 const STRONG: Style = Style { size: 9.5, bold: true, color: INK };
 const SMALL: Style = Style { size: 8.5, bold: false, color: SOFT };
 const LABEL: Style = Style { size: 7.5, bold: true, color: BRAND };
-
-/// Something to paint.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Item {
-    /// `y` is the base line.
-    Text {
-        x: f32,
-        y: f32,
-        style: Style,
-        text: String,
-    },
-    Block {
-        x: f32,
-        y: f32,
-        width: f32,
-        height: f32,
-        color: Color,
-    },
-}
 
 /// Right edges of the numeric columns, and where the details begin.
 const DETAILS: f32 = 268.0;

@@ -40,10 +40,11 @@ pub struct FailedStats {
 }
 
 /// A condition that is always there, so that those of the filter need no first place.
-const SHOWN: &str = "hidden_at IS NULL AND ($1 = '' OR reason = $2) AND archived_at >= $3 AND archived_at < $4";
+pub(super) const SHOWN: &str =
+    "hidden_at IS NULL AND ($1 = '' OR reason = $2) AND archived_at >= $3 AND archived_at < $4";
 
 impl FailedFilter {
-    fn values(&self) -> Vec<Value> {
+    pub(super) fn values(&self) -> Vec<Value> {
         let reason = self.reason.clone().unwrap_or_default();
         let from = self.from.map_or(i64::MIN, Timestamp::millis);
         let before = self.before.map_or(i64::MAX, Timestamp::millis);
@@ -51,7 +52,7 @@ impl FailedFilter {
     }
 }
 
-fn failed_booking(row: &Row) -> Result<FailedBooking, DbError> {
+pub(super) fn failed_booking(row: &Row) -> Result<FailedBooking, DbError> {
     Ok(FailedBooking {
         id: row.get("id")?,
         booking: row.json("document")?,
@@ -64,7 +65,7 @@ fn failed_booking(row: &Row) -> Result<FailedBooking, DbError> {
     })
 }
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "id, document, reason, details, original_created_at, original_expires_at, archived_at, archived_by";
 
 /// A failed booking, unless it was restored or deleted.

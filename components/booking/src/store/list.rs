@@ -31,7 +31,7 @@ pub struct Stats {
 
 impl Filter {
     /// The condition in SQL, with its values; placeholders count from 1.
-    fn condition(&self) -> (String, Vec<Value>) {
+    pub(super) fn condition(&self) -> (String, Vec<Value>) {
         let mut parts = vec!["status NOT IN ('creating', 'pending_payment', 'expired', 'deleted')".to_owned()];
         let mut values = Vec::new();
         let mut add = |condition: &str, value: Value| {

@@ -4,6 +4,7 @@ mod booking;
 mod command;
 mod declaration;
 mod document;
+mod export;
 mod failed;
 mod job;
 mod list;
@@ -26,6 +27,7 @@ pub use declaration::{
 pub use document::{
     BareInvoice, Document, document_fetch_by_code, document_insert, document_list, invoice_list_bare, number_take,
 };
+pub use export::{Cursor, booking_list_after, booking_list_paid_of_batch, failed_booking_list_after};
 pub use failed::{
     FailedBooking, FailedFilter, FailedStats, failed_booking_fetch, failed_booking_hide, failed_booking_insert,
     failed_booking_page, failed_booking_remove, failed_booking_stats,

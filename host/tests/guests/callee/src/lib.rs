@@ -50,6 +50,9 @@ impl handler::Guest for Guest {
             }
             _ => 200,
         };
+        if let Some(left) = request.target.strip_prefix("/pieces/") {
+            return piece(left);
+        }
         let seen = REQUESTS.fetch_add(1, Relaxed) + 1;
         let path = request.target.split('?').next().unwrap_or_default();
         let body = match path {
@@ -88,6 +91,16 @@ impl lifecycle::Guest for Guest {
             Err(_) => Ok(()),
         }
     }
+}
+
+/// One of so many pieces of an answer; the last one fails if there is to be a `trap`.
+fn piece(left: &str) -> Response {
+    let (number, end) = left.split_once('/').unwrap_or((left, ""));
+    let number: u32 = number.parse().unwrap_or_default();
+    assert!(number > 0 || end != "trap", "told to");
+    let next =
+        (number > 0).then(|| ("x-cairn-continues".to_owned(), format!("/pieces/{}/{end}", number.saturating_sub(1))));
+    Response { status: 200, headers: next.into_iter().collect(), body: format!("piece {number}\n").into_bytes() }
 }
 
 /// Misbehaves if the text says how; otherwise gives it back.

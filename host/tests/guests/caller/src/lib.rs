@@ -179,7 +179,14 @@ async fn set(lengths: &str) -> String {
 async fn forward(service: &str, rest: &str, headers: Vec<(String, String)>) -> Response {
     let request = Request { method: "GET".into(), target: format!("/{rest}"), headers, body: Vec::new() };
     match upstream::send(service.to_owned(), request).await {
-        Ok(response) => response,
+        Ok(mut response) => {
+            for (name, value) in &mut response.headers {
+                if name == "x-cairn-continues" {
+                    *value = format!("{service} {value}");
+                }
+            }
+            response
+        }
         Err(error) => Response { status: 502, headers: Vec::new(), body: format!("{error:?}").into_bytes() },
     }
 }

@@ -1,4 +1,5 @@
-//! From placed items to the bytes of a PDF.
+//! What can stand on a page, and from there to the bytes of a PDF. Points from the top
+//! left corner.
 
 use krilla::{
     Document,
@@ -11,18 +12,54 @@ use krilla::{
 };
 use ttf_parser::Face;
 
-use super::layout::{Color, HEIGHT, Item, Style, WIDTH};
+pub const INK: Color = Color(33, 37, 41);
+pub const SOFT: Color = Color(100, 110, 120);
+pub const BRAND: Color = Color(21, 94, 84);
+pub const TINT: Color = Color(238, 245, 243);
+pub const RULE: Color = Color(214, 221, 219);
+pub const WHITE: Color = Color(255, 255, 255);
+
+/// Red, green, blue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Color(pub u8, pub u8, pub u8);
+
+/// The face and colour of a text.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Style {
+    pub size: f32,
+    pub bold: bool,
+    pub color: Color,
+}
+
+/// Something to paint.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Item {
+    /// `y` is the base line.
+    Text {
+        x: f32,
+        y: f32,
+        style: Style,
+        text: String,
+    },
+    Block {
+        x: f32,
+        y: f32,
+        width: f32,
+        height: f32,
+        color: Color,
+    },
+}
 
 // Subsets with Latin and the rupee sign, which the fonts built into PDF lack.
-static REGULAR: &[u8] = include_bytes!("../../assets/NotoSans-Regular.ttf");
-static BOLD: &[u8] = include_bytes!("../../assets/NotoSans-Bold.ttf");
+static REGULAR: &[u8] = include_bytes!("../assets/NotoSans-Regular.ttf");
+static BOLD: &[u8] = include_bytes!("../assets/NotoSans-Bold.ttf");
 
 struct Typeface {
     face: Face<'static>,
     font: Font,
 }
 
-/// The two fonts of an invoice, to measure with and to write with.
+/// The two fonts of all pages, to measure with and to write with.
 pub struct Fonts {
     regular: Typeface,
     bold: Typeface,
@@ -68,19 +105,37 @@ impl Fonts {
         String::new()
     }
 
-    /// The text in lines of at most `width`, broken between words.
+    /// The text in lines of at most `width`, broken between words, and within those that
+    /// are wider.
     pub fn wrapped(&self, text: &str, style: Style, width: f32) -> Vec<String> {
         let mut lines = vec![String::new()];
-        for word in text.split_whitespace() {
+        for word in text.split_whitespace().flat_map(|word| self.broken(word, style, width)) {
             let Some(line) = lines.last_mut() else { break };
-            let longer = if line.is_empty() { word.to_owned() } else { format!("{line} {word}") };
+            let longer = if line.is_empty() { word.clone() } else { format!("{line} {word}") };
             if line.is_empty() || self.width(&longer, style) <= width {
                 *line = longer;
             } else {
-                lines.push(word.to_owned());
+                lines.push(word);
             }
         }
         lines
+    }
+
+    /// A word in parts of at most `width`.
+    fn broken(&self, word: &str, style: Style, width: f32) -> Vec<String> {
+        if self.width(word, style) <= width {
+            return vec![word.to_owned()];
+        }
+        let mut parts = vec![String::new()];
+        for c in word.chars() {
+            let Some(part) = parts.last_mut() else { break };
+            part.push(c);
+            if part.chars().count() > 1 && self.width(part, style) > width {
+                part.pop();
+                parts.push(c.to_string());
+            }
+        }
+        parts
     }
 }
 
@@ -88,14 +143,14 @@ fn fill(Color(red, green, blue): Color) -> Option<Fill> {
     Some(Fill { paint: rgb::Color::new(red, green, blue).into(), ..Fill::default() })
 }
 
-/// Writes the pages.
+/// Writes pages of this width and height.
 ///
 /// # Errors
 /// What the PDF writer objects to.
-pub fn pdf(pages: &[Vec<Item>], title: &str, fonts: &Fonts) -> Result<Vec<u8>, String> {
+pub fn pdf(pages: &[Vec<Item>], (width, height): (f32, f32), title: &str, fonts: &Fonts) -> Result<Vec<u8>, String> {
     let mut document = Document::new();
     document.set_metadata(Metadata::new().title(title.to_owned()).language("en-IN".into()));
-    let settings = PageSettings::from_wh(WIDTH, HEIGHT).ok_or("A4 is no page size")?;
+    let settings = PageSettings::from_wh(width, height).ok_or("no size of a page")?;
     for items in pages {
         let mut page = document.start_page_with(settings.clone());
         let mut surface = page.surface();
