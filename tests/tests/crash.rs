@@ -17,6 +17,8 @@ const TREK: &str = "68c5a7d0b3e19f4200002001";
 const BATCH: &str = "68c5a7d0b3e19f4200004008";
 const TREKKERS: usize = 8;
 const KILLS: u64 = 5;
+/// As long as people are at it, but not for ever: a slow machine hardly gets on in between.
+const KILLS_MAX: u64 = 40;
 /// Long enough for every job that picks up what a crash left.
 const SETTLED_MAX: Duration = Duration::from_secs(200);
 
@@ -126,6 +128,170 @@ async fn nothing_is_lost_or_leaked_when_the_host_is_killed_in_the_middle_of_jour
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     system.stop().await
+}
+
+/// What becomes of a paid booking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    /// The desk cancels it and gives everything back.
+    Cancelled,
+    /// Its owner cancels one of two.
+    Halved,
+    /// Cancelled without a refund, and restored.
+    Restored,
+}
+
+impl Fate {
+    fn of(n: usize) -> Self {
+        [Self::Kept, Self::Cancelled, Self::Halved, Self::Restored][n % 4]
+    }
+
+    /// The state in the end, and the seats.
+    fn end(self) -> (&'static str, usize) {
+        match self {
+            Self::Kept | Self::Restored => ("confirmed", 2),
+            Self::Cancelled => ("cancelled", 0),
+            Self::Halved => ("confirmed", 1),
+        }
+    }
+}
+
+/// Changes a booking, however often it has to try, until it is as wanted.
+async fn insist_until(
+    what: &str,
+    client: &Client,
+    id: &str,
+    (path, body): (&str, &Value),
+    is_done: impl Fn(&Value) -> bool,
+) -> Result<Value> {
+    let started = Instant::now();
+    let client = client.with_timeout(Duration::from_secs(10));
+    loop {
+        let found = insist(what, async || client.get(&format!("/api/bookings/{id}")).await).await?;
+        if is_done(&found) {
+            return Ok(found);
+        }
+        match client.put(path, body).await {
+            // 400: an earlier try has worked, and its answer was lost.
+            Ok(reply) if reply.status.is_success() || reply.status.is_server_error() => {}
+            Ok(reply) if reply.status == 400 || reply.status == 409 => {}
+            Ok(reply) => bail!("{what}: {} {}", reply.status, reply.json),
+            Err(_) => {}
+        }
+        ensure!(started.elapsed() < SETTLED_MAX, "{what} did not come about: {found}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Brings a paid booking to its end.
+async fn fate(fate: Fate, id: &str, owner: &Client, desk: &Client) -> Result<()> {
+    let cancel = format!("/api/bookings/{id}/cancel");
+    let is = |status: &'static str| move |booking: &Value| booking["status"] == status;
+    match fate {
+        Fate::Kept => {}
+        Fate::Cancelled => {
+            let body = json!({ "refundType": "full", "reason": "Landslide" });
+            insist_until("cancel", desk, id, (&cancel, &body), is("cancelled")).await?;
+        }
+        Fate::Halved => {
+            let booking = insist("read", async || owner.get(&format!("/api/bookings/{id}")).await).await?;
+            let path =
+                format!("/api/bookings/{id}/participants/{}/cancel", text(&booking["participantDetails"][0], "_id")?);
+            let gone = |booking: &Value| booking["participantDetails"][0]["isCancelled"] == true;
+            insist_until("cancel one", owner, id, (&path, &json!({})), gone).await?;
+        }
+        Fate::Restored => {
+            let body = json!({ "refund": false, "reason": "A mistake" });
+            insist_until("cancel", desk, id, (&cancel, &body), is("cancelled")).await?;
+            let restore = format!("/api/bookings/{id}/restore");
+            insist_until("restore", desk, id, (&restore, &json!({})), is("confirmed")).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancellations_and_refunds_survive_a_host_that_is_killed_in_a_loop() -> Result<()> {
+    let mut system = System::start().await?;
+    let names: Vec<_> = (0..TREKKERS).map(|n| format!("Traveller {n}")).collect();
+    let trekkers = try_join_all(names.iter().map(|name| Trekker::register(&system, name))).await?;
+    let provider = Client::new(system.razorpay.base_url());
+    let desk = Trekker::admin(&system).await?;
+
+    let over = std::cell::Cell::new(false);
+    let lives = async {
+        let all = trekkers.iter().enumerate().map(async |(n, trekker)| {
+            let id = journey(trekker, &provider).await?;
+            fate(Fate::of(n), &id, &trekker.client, &desk).await?;
+            Ok::<_, anyhow::Error>(id)
+        });
+        let ids = try_join_all(all).await;
+        over.set(true);
+        ids
+    };
+    let killer = async {
+        let mut kills = 0_u64;
+        while !over.get() && kills < KILLS_MAX {
+            // From one kill to the next, so that some come early in a life and some late.
+            tokio::time::sleep(Duration::from_millis(60 + 190 * (kills % 9))).await;
+            system.kill()?;
+            system.launch().await?;
+            kills += 1;
+        }
+        ensure!(kills >= KILLS, "only {kills} kills: the lives are too short for this test");
+        Ok(())
+    };
+    let (bookings, ()) = tokio::try_join!(lives, killer)?;
+
+    let started = Instant::now();
+    while let Err(difference) = all_agree(&system, &provider, &desk, &bookings).await {
+        ensure!(started.elapsed() < SETTLED_MAX, "{difference:#}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    system.stop().await
+}
+
+/// Bookings, seats, the book and the provider say the same, and the report names nothing.
+async fn all_agree(system: &System, provider: &Client, desk: &Client, bookings: &[String]) -> Result<()> {
+    let mut seats = 0;
+    for (n, id) in bookings.iter().enumerate() {
+        let booking = expect(desk.get(&format!("/api/bookings/{id}")).await?, 200)?;
+        let (status, left) = Fate::of(n).end();
+        ensure!(booking["status"] == status, "{status} expected: {booking}");
+        let halved = Fate::of(n) == Fate::Halved;
+        let back = if halved { &booking["participantDetails"][0] } else { &booking };
+        let is_back = !matches!(Fate::of(n), Fate::Cancelled | Fate::Halved) || back["refundStatus"] == "success";
+        ensure!(is_back, "the refund of {booking}");
+        seats += left;
+    }
+    let batch = expect(system.client().get(&format!("/api/batches/{BATCH}")).await?, 200)?;
+    ensure!(batch["currentParticipants"] == seats, "{seats} seats expected: {batch}");
+
+    let state = expect(provider.get("/_ctl/state").await?, 200)?;
+    let payments = state["payments"].as_array().context("payments")?;
+    ensure!(payments.len() == bookings.len(), "everybody paid once: {payments:?}");
+    let sum = |field: &str| payments.iter().filter_map(|payment| payment[field].as_i64()).sum::<i64>();
+    let held = (sum("amount") - sum("amount_refunded")) as f64 / 100.0;
+    ensure!(sum("amount_refunded") > 0 && sum("amount_refunded") < sum("amount"), "{payments:?}");
+    let refunds = state["refunds"].as_array().context("refunds")?;
+    let expected = (0..bookings.len()).filter(|n| matches!(Fate::of(*n), Fate::Cancelled | Fate::Halved)).count();
+    ensure!(refunds.len() == expected, "each refund is made once: {refunds:?}");
+
+    let book = expect(desk.get("/api/payments/ledger/balances").await?, 200)?;
+    let accounts = book["accounts"].as_array().context("accounts")?;
+    let account = accounts.iter().find(|account| account["account"] == "provider:razorpay");
+    let balance = account.and_then(|account| account["balance"].as_f64()).context("the provider's account")?;
+    ensure!((balance - held).abs() < 0.005, "by the book the provider holds {balance}, and it holds {held}");
+    let dashboard = expect(desk.get("/api/stats/dashboard").await?, 200)?;
+    let sales = dashboard["totalSales"].as_f64().unwrap_or_default();
+    ensure!((sales - held).abs() < 0.005, "sales are {sales} of {held}: {dashboard}");
+
+    let day = cairn_shared::Zone::INDIA.iso_day(cairn_shared::Timestamp::now());
+    let ask = json!({ "from": day, "to": day, "dryRun": true });
+    let report = expect(desk.post("/api/payments/reports", &ask).await?, 201)?;
+    ensure!(report["complete"] == true && report["mismatchCount"] == 0, "{report}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
