@@ -174,6 +174,21 @@ pub async fn deliver_now(db: &Db, env: &Env, consumer: &str, subject: impl ToStr
     Ok(false)
 }
 
+/// Whether a consumer has yet to take an event about a record that mentions this text.
+///
+/// # Errors
+/// The database's.
+pub async fn waits(sql: &impl Sql, consumer: &str, subject: impl ToString, mention: &str) -> Result<bool, DbError> {
+    let select = "SELECT event FROM outbox WHERE subject = $1 AND consumer = $2";
+    let rows = sql.query(select, params![subject.to_string(), consumer]).await?;
+    for row in rows {
+        if row.get::<String>("event")?.contains(mention) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Events that only we deliver, until the claim runs out.
 struct Claimed<'a> {
     consumer: &'a str,

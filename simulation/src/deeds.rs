@@ -49,11 +49,15 @@ pub enum Deed {
     RestoreFailed,
     RetryRefund,
     PayOut,
+    GiveVoucher,
+    UseVoucher,
+    LeaveVoucher,
+    VoidVoucher,
     Repeat,
 }
 
 /// How often each is done, before a seed's own taste.
-pub const DEEDS: [(Deed, u32); 25] = [
+pub const DEEDS: [(Deed, u32); 29] = [
     (Deed::Book, 16),
     (Deed::Order, 14),
     (Deed::BalanceOrder, 5),
@@ -78,6 +82,10 @@ pub const DEEDS: [(Deed, u32); 25] = [
     (Deed::RestoreFailed, 2),
     (Deed::RetryRefund, 4),
     (Deed::PayOut, 2),
+    (Deed::GiveVoucher, 2),
+    (Deed::UseVoucher, 4),
+    (Deed::LeaveVoucher, 1),
+    (Deed::VoidVoucher, 1),
     (Deed::Repeat, 5),
 ];
 
@@ -96,7 +104,7 @@ pub struct Ask {
 }
 
 /// Jobs that the schedule runs, by service and path.
-pub const JOBS: [(&str, &str); 12] = [
+pub const JOBS: [(&str, &str); 13] = [
     ("booking", "/_jobs/expire"),
     ("booking", "/_jobs/relay"),
     ("booking", "/_jobs/settle"),
@@ -109,6 +117,7 @@ pub const JOBS: [(&str, &str); 12] = [
     ("payment", "/_jobs/refunds"),
     ("payment", "/_jobs/reconcile"),
     ("payment", "/_jobs/report"),
+    ("payment", "/_jobs/vouchers"),
 ];
 
 /// Finds what nobody told of.
@@ -239,6 +248,14 @@ impl People<'_> {
                 let payments = self.provider.payments();
                 let captured: Vec<_> = payments.iter().filter(|payment| payment.captured).collect();
                 let payment = self.one(&captured)?;
+                // Nobody does that who knows of another way that the money goes back.
+                let select =
+                    "SELECT id FROM refunds WHERE payment_id = $1 AND (status = 'failed' OR paid_out IS NOT NULL)";
+                let known =
+                    self.databases.payment.query(select, params![&payment.id]).await.expect("refunds are there");
+                if !known.is_empty() {
+                    return None;
+                }
                 let left = payment.amount - payment.amount_refunded;
                 let amount = self.stage.between(100, left.max(100));
                 if self.provider.refund_by_hand(&payment.id, amount) {
@@ -333,11 +350,44 @@ impl People<'_> {
                 Some(asked(&admin, "payment", "POST", &path, &json!({})))
             }
             Deed::PayOut => {
-                let row = self
-                    .row("SELECT id FROM refunds WHERE status = 'failed' OR provider = 'offline' ORDER BY id")
-                    .await?;
+                let select = "SELECT id, payment_id, amount FROM refunds WHERE status = 'failed' OR provider = 'offline' ORDER BY id";
+                let row = self.row(select).await?;
+                // Staff look first whether the provider has given it back.
+                let (of, amount): (String, i64) = (row.get("payment_id").ok()?, row.get("amount").ok()?);
+                let online = self.provider.payments().into_iter().find(|payment| payment.id == of);
+                if online.is_some_and(|payment| self.provider.refunded(&of) + amount > payment.amount) {
+                    return None;
+                }
                 let path = format!("/api/payments/refunds/{}/pay-out", row.get::<String>("id").expect("an id"));
                 Some(asked(&admin, "payment", "POST", &path, &json!({ "method": "cash", "reference": "envelope 8" })))
+            }
+            Deed::GiveVoucher => {
+                let key = self.stage.chance.borrow_mut().number();
+                let body = json!({
+                    "key": format!("gift-{key}"), "amount": self.stage.between(100, 40_000),
+                    "ownerId": self.person().id, "reason": "for the rain",
+                });
+                Some(asked(&admin, "payment", "POST", "/api/payments/vouchers", &body))
+            }
+            Deed::UseVoucher => {
+                let waits = |booking: &Booking| {
+                    matches!(booking.status, Status::PendingPayment | Status::PaymentConfirmedPartial)
+                };
+                let booking = self.booking(waits).await?;
+                let code: String =
+                    self.row("SELECT code FROM vouchers ORDER BY id").await?.get("code").expect("a code");
+                let path = format!("/api/bookings/{}/voucher", booking.id);
+                Some(asked(&self.owner(&booking), "booking", "PUT", &path, &json!({ "code": code })))
+            }
+            Deed::LeaveVoucher => {
+                let booking = self.booking(|booking| booking.tender.is_some()).await?;
+                let path = format!("/api/bookings/{}/voucher", booking.id);
+                Some(asked(&self.owner(&booking), "booking", "DELETE", &path, &Value::Null))
+            }
+            Deed::VoidVoucher => {
+                let row = self.row("SELECT id FROM vouchers WHERE voided_at IS NULL ORDER BY id").await?;
+                let path = format!("/api/payments/vouchers/{}/void", row.get::<String>("id").expect("an id"));
+                Some(asked(&admin, "payment", "POST", &path, &json!({ "reason": "a mistake" })))
             }
             // Whoever keeps the requests repeats one.
             Deed::Repeat => None,

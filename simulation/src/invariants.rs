@@ -6,7 +6,12 @@ use anyhow::{Result, ensure};
 use cairn_booking::domain::{Booking, Status};
 use cairn_shared::{Db, Id, Paise, Row, Sql, Timestamp, params};
 
-use crate::{process::Databases, provider::Provider, seen::Seen, world};
+use crate::{
+    process::Databases,
+    provider::Provider,
+    seen::{Life, Seen},
+    world,
+};
 
 /// Differences between book and records that are named.
 const NAMED_MAX: i64 = 5;
@@ -27,6 +32,7 @@ pub async fn check(databases: &Databases, provider: &Provider, seen: &Seen, now:
     }
     homeless(seen, databases, &payments).await?;
     promos(databases, seen, &payments).await?;
+    vouchers(databases).await?;
     mails(databases, seen).await
 }
 
@@ -111,7 +117,8 @@ struct Known {
     amount: Paise,
     surplus: Paise,
     problem: Option<String>,
-    offline: bool,
+    /// Whether the provider has it; else it is cash, or a voucher's.
+    online: bool,
     /// Given back, in order: of the surplus, and of the rest; and what failed of either.
     surplus_back: Paise,
     back: Paise,
@@ -146,7 +153,7 @@ async fn payments(db: &Db) -> Result<BTreeMap<String, Known>> {
             amount: row.get("amount")?,
             surplus: row.get("surplus")?,
             problem: row.get("problem")?,
-            offline: row.get::<String>("provider")? == "offline",
+            online: row.get::<String>("provider")? == "razorpay",
             surplus_back: sum(&|status, surplus| status != "failed" && surplus)?,
             back: sum(&|status, surplus| status != "failed" && !surplus)?,
             failed: sum(&|status, _| status == "failed")?,
@@ -165,7 +172,7 @@ async fn at_provider(databases: &Databases, provider: &Provider, payments: &BTre
         .filter(|payment| payment.captured)
         .map(|payment| (payment.id.clone(), payment))
         .collect();
-    for (id, known) in payments.iter().filter(|(_, known)| !known.offline) {
+    for (id, known) in payments.iter().filter(|(_, known)| known.online) {
         let Some(theirs) = captured.get(id) else { anyhow::bail!("{id} was never captured by the provider") };
         ensure!(known.amount == Paise(theirs.amount), "{id} is {} here and {} there", known.amount, theirs.amount);
         let select = "SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) AS n FROM refunds \
@@ -281,6 +288,22 @@ async fn promos(databases: &Databases, seen: &Seen, payments: &BTreeMap<String, 
     Ok(())
 }
 
+/// Nobody spent more of a voucher than there was, and nothing is reserved for nobody.
+async fn vouchers(databases: &Databases) -> Result<()> {
+    let select = "SELECT v.id AS id, v.amount AS amount, \
+         CAST(COALESCE((SELECT SUM(CASE WHEN t.credit = 'vouchers' THEN t.amount WHEN t.debit = 'vouchers' THEN -t.amount ELSE 0 END) \
+           FROM ledger_transfers t WHERE t.voucher_id = v.id), 0) AS BIGINT) AS credit, \
+         CAST(COALESCE((SELECT SUM(o.voucher_amount) FROM payables o WHERE o.voucher_id = v.id AND o.status = 'open'), 0) AS BIGINT) AS reserved \
+         FROM vouchers v ORDER BY v.id";
+    for row in databases.payment.query(select, params![]).await? {
+        let (id, amount): (Id, Paise) = (row.get("id")?, row.get("amount")?);
+        let (left, reserved): (Paise, Paise) = (row.get("credit")?, row.get("reserved")?);
+        ensure!(left >= Paise::ZERO && left <= amount, "voucher {id} of {amount} has {left}");
+        ensure!(reserved <= left, "of voucher {id} {reserved} are reserved and {left} are there");
+    }
+    Ok(())
+}
+
 /// The promo code's uses, paid and reserved, at any moment.
 ///
 /// # Errors
@@ -321,13 +344,16 @@ async fn mails(databases: &Databases, seen: &Seen) -> Result<()> {
             "dates-changed" => life.batches.len() > 1,
             "request-declined" | "request-received" => life.asked,
             "balance-reminder" => was(&[Status::PaymentConfirmedPartial]),
-            "details-reminder" | "invoice" => was(&paid),
+            "details-reminder" | "invoice" | "seat-transferred" => was(&paid),
+            declared if declared.starts_with("declaration-") => was(&paid),
             "trip-reminder" => was(&[Status::Confirmed]),
             other => anyhow::bail!("mails of the kind {other} are not known here"),
         };
         ensure!(happened, "{key} tells of something that did not happen");
     }
-    for life in seen.lives.values().filter(|life| !life.gone && life.booking.status == Status::Confirmed) {
+    // Who comes back to a booking that was cancelled is told by those who bring it back.
+    let stayed = |life: &&Life| !life.gone && !life.statuses.contains(Status::Cancelled.as_str());
+    for life in seen.lives.values().filter(stayed).filter(|life| life.booking.status == Status::Confirmed) {
         ensure!(confirmed.contains(&life.booking.id), "booking {} is confirmed and nobody was told", life.booking.id);
     }
     Ok(())

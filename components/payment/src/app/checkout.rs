@@ -1,6 +1,6 @@
 //! What the booking service asks for.
 
-use cairn_shared::{Id, Tx};
+use cairn_shared::{Id, Tx, events};
 
 use super::App;
 use crate::{
@@ -66,14 +66,20 @@ impl App {
         Ok(store::payable_save(tx, &stored, now).await?)
     }
 
-    /// What has been paid, and not given back, is not owed again.
+    /// What has been paid, and not given back, is not owed again. There may be another
+    /// balance, once booking knows of the one that was paid: somebody came back to it.
     async fn refuse_paid(&self, tx: &Tx, payable: &Payable) -> Result<(), OpenError> {
         let payments = store::payment_list(tx, payable.booking_id).await?;
-        let settles = |payment: &Payment| {
+        let settles = |payment: &&Payment| {
             let settled = payment.kind.is_some_and(|kind| payable.is_settled_by(kind));
             settled && payment.refundable() > cairn_shared::Paise::ZERO
         };
-        if payments.iter().any(settles) { Err(OpenError::Invalid("this has been paid".into())) } else { Ok(()) }
+        for paid in payments.iter().filter(settles) {
+            if payable.kind != Kind::Balance || events::waits(tx, "booking", payable.booking_id, &paid.id).await? {
+                return Err(OpenError::Invalid("this has been paid".into()));
+            }
+        }
+        Ok(())
     }
 
     async fn reserve_promo(&self, tx: &Tx, payable: &Payable, code: Option<&str>) -> Result<Option<Id>, OpenError> {

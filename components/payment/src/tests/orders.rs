@@ -1,6 +1,7 @@
 //! Making orders.
 
 use super::*;
+use crate::provider::PaymentStatus;
 
 #[tokio::test]
 async fn an_order_is_for_what_the_booking_owes() {
@@ -212,4 +213,25 @@ async fn an_idempotency_key_gets_the_first_answer() {
     let first = world.send(request.clone()).await;
     world.app.close(booking).await.unwrap();
     assert_eq!(world.send(request).await, first);
+}
+
+#[tokio::test]
+async fn there_is_another_balance_once_booking_knows_of_the_one_that_was_paid() {
+    let world = World::new().await;
+    let booking = super::refunds::paid(&world).await;
+    let next = || world.payable("a", Kind::Balance, 70_000);
+    assert_eq!(next().booking_id, booking);
+    world.told("booking", "payment.captured").await;
+    world.app.open(next(), None).await.unwrap();
+    let (status, made) =
+        world.post("/api/payments/create-remaining-balance-order", json!({ "bookingId": booking })).await;
+    assert_eq!((status, &made["order"]["amount"]), (200, &json!(70_000)), "{made}");
+
+    // Booking does not know of this one yet: what it asks for is what was paid.
+    let order = made["order"]["id"].as_str().unwrap();
+    world.double.pay(order, "pay_3", PaymentStatus::Captured);
+    world.payment_event("payment.captured", "pay_3").await;
+    assert!(world.app.open(next(), None).await.is_err());
+    world.told("booking", "payment.captured").await;
+    world.app.open(next(), None).await.unwrap();
 }
