@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use cairn_tests::{
     client::Client,
     system::System,
-    trekker::{Trekker, expect, text},
+    trekker::{MAIL_MAX, Trekker, expect, text},
 };
 use serde_json::{Value, json};
 
@@ -71,6 +71,65 @@ async fn credit_pays_beside_money_comes_back_and_pays_alone() -> Result<()> {
     let day = booking["createdAt"].as_str().context("an instant")?.split('T').next().context("a day")?;
     let report = json!({ "from": day, "to": day });
     let report = expect(admin.post("/api/payments/reports", &report).await?, 201)?;
+    ensure!(report["mismatches"].as_array().is_some_and(Vec::is_empty), "{report}");
+    Ok(())
+}
+
+/// The path of the first link in a mail that leads to this API.
+fn link(text: &str) -> Result<String> {
+    let from = text.find("/api/bookings/call-offs/choice/").context("a link")?;
+    let path: String =
+        text[from..].chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '-')).collect();
+    Ok(path)
+}
+
+async fn paid(system: &System, who: &Trekker) -> Result<String> {
+    let id = text(&who.book(TREK, BATCH, 1).await?, "_id")?.to_owned();
+    let paid = who.pay(system, &who.order(&id).await?)?;
+    expect(who.verify(&id, &paid).await?, 200)?;
+    Ok(id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_called_off_and_everybody_gets_what_they_choose() -> Result<()> {
+    let system = System::start().await?;
+    let admin = Trekker::admin(&system).await?;
+    let (meera, arjun) =
+        (Trekker::register(&system, "Meera Rao").await?, Trekker::register(&system, "Arjun Pai").await?);
+    let (first, second) = (paid(&system, &meera).await?, paid(&system, &arjun).await?);
+    let wish = json!({ "batchId": BATCH, "reason": "Snow on the pass", "bonusPercent": 10 });
+    let preview = expect(admin.post("/api/bookings/call-offs/preview", &wish).await?, 200)?;
+    ensure!(preview["totals"]["bookings"] == 2, "{preview}");
+    let begun = expect(admin.post("/api/bookings/call-offs", &wish).await?, 200)?;
+    ensure!(begun["counts"]["waiting"] == 2 && begun["counts"]["left"] == 0, "{begun}");
+    let batch = expect(system.client().get(&format!("/api/batches/{BATCH}")).await?, 200)?;
+    ensure!(batch["status"] == "cancelled" && batch["currentParticipants"] == 0, "{batch}");
+
+    // One chooses a voucher by the link in the mail, without being logged in, and books with it.
+    let subject = "does not take place";
+    let mail = system.mailbox.wait_for(&meera.email, subject, MAIL_MAX).await?;
+    let path = link(mail.text())?;
+    let options = expect(system.client().get(&path).await?, 200)?;
+    expect(system.client().post(&path, &json!({ "choice": "voucher" })).await?, 200)?;
+    let mail = system.mailbox.wait_for(&meera.email, "Your voucher", MAIL_MAX).await?;
+    let own = expect(meera.client.get("/api/payments/vouchers/mine").await?, 200)?;
+    let code = text(&own["vouchers"][0], "code")?;
+    ensure!(mail.text().contains(code), "the code is in the mail");
+    ensure!(own["vouchers"][0]["available"] == options["voucher"], "{own}");
+    let elsewhere = text(&options["batches"][0], "_id")?;
+    let mut request = meera.booking_request(TREK, elsewhere, 1);
+    request["voucherCode"] = json!(code);
+    let booked = expect(meera.client.post("/api/bookings", &request).await?, 201)?;
+    ensure!(booked["status"] == "payment_completed", "{booked}");
+
+    // The other moves to another batch, and pays nothing more.
+    let choice = json!({ "choice": "batch", "batchId": elsewhere });
+    let moved = expect(arjun.client.post(&format!("/api/bookings/{second}/call-off"), &choice).await?, 200)?;
+    ensure!(moved["booking"]["status"] == "payment_completed" && moved["booking"]["batch"] == elsewhere, "{moved}");
+    let old = expect(meera.booking(&first).await?, 200)?;
+    ensure!(old["status"] == "cancelled" && old["callOff"]["choice"] == "voucher", "{old}");
+    let day = booked["createdAt"].as_str().context("an instant")?.split('T').next().context("a day")?;
+    let report = expect(admin.post("/api/payments/reports", &json!({ "from": day, "to": day })).await?, 201)?;
     ensure!(report["mismatches"].as_array().is_some_and(Vec::is_empty), "{report}");
     Ok(())
 }

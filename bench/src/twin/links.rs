@@ -259,6 +259,13 @@ fn payable(given: &sale::Payable) -> Result<pay::Payable, sale::CreateError> {
     })
 }
 
+fn credit_error(error: pay::RefundError) -> booking::RefundError {
+    match error {
+        pay::RefundError::Other(cause) => booking::RefundError::Unavailable(cause.to_string()),
+        refused => booking::RefundError::Refused(format!("{refused:?}")),
+    }
+}
+
 fn tender(tender: &sale::Tender) -> pay::Tender {
     pay::Tender { voucher_id: tender.voucher, amount: tender.amount }
 }
@@ -376,6 +383,14 @@ impl booking::Peers for Booking {
         Ok(found.into_iter().map(|batch| self.departure(batch)).collect())
     }
 
+    async fn close_batch(&self, id: Id) -> Result<(), booking::SeatsError> {
+        match self.batch.cancel(id).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(booking::SeatsError::BatchNotFound),
+            Err(error) => Err(booking::SeatsError::Unavailable(error.to_string())),
+        }
+    }
+
     async fn hold(&self, request: &booking::HoldRequest) -> Result<(), booking::SeatsError> {
         let request = cairn_batch::domain::HoldRequest {
             key: request.booking_id.to_string(),
@@ -445,6 +460,31 @@ impl booking::Peers for Booking {
     async fn open(&self, given: &sale::Payable) -> Result<(), sale::CreateError> {
         let by = given.tender.as_ref().map(tender);
         self.payment.open_with_voucher(payable(given)?, given.promo_code.as_deref(), by).await.map_err(open_error)
+    }
+
+    async fn credit(
+        &self,
+        booking_id: Id,
+        owner: Id,
+        request: &sale::RefundRequest,
+        terms: &sale::VoucherTerms,
+    ) -> Result<(), booking::RefundError> {
+        let credit = pay::CreditRequest {
+            key: request.key.clone(),
+            booking_id,
+            owner_id: owner,
+            amount: request.amount,
+            bonus: terms.bonus,
+            expires_at: terms.expires_at,
+            reason: request.reason.clone(),
+            requested_by: request.requested_by.map_or_else(|| "system".to_owned(), |id| id.to_string()),
+        };
+        self.payment.credit(credit).await.map(drop).map_err(credit_error)
+    }
+
+    async fn voucher(&self, key: &str) -> Result<sale::IssuedVoucher, booking::RefundError> {
+        let issued = self.payment.voucher_of_key(key).await.map_err(credit_error)?;
+        Ok(sale::IssuedVoucher { code: issued.code.grouped(), amount: issued.amount, expires_at: issued.expires_at })
     }
 
     async fn voucher_offer(

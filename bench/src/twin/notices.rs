@@ -43,6 +43,12 @@ pub fn news(news: &booking::News) -> notice::News {
         }
         booking::News::DetailsReminder => notice::News::DetailsReminder,
         booking::News::TripReminder => notice::News::TripReminder,
+        booking::News::CalledOff { reason, refund, voucher, deadline, link } => {
+            notice::News::CalledOff(notice::CallOff { reason, refund, voucher, deadline, link })
+        }
+        booking::News::VoucherIssued { code, amount, expires_at } => {
+            notice::News::VoucherIssued(notice::Credit { code, amount, expires: expires_at })
+        }
     }
 }
 

@@ -216,6 +216,25 @@ impl App {
             .await
     }
 
+    /// Cancels a batch: nobody gets seats on it any more. Whether there is one. Repeated, it
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn cancel(&self, id: Id) -> Result<bool> {
+        let found = self.db.transaction(async |tx| {
+            let cancelled = store::batch_cancel(tx, id).await?;
+            let found = store::batch_fetch(tx, id, self.env.now()).await?;
+            if let (Some(batch), true) = (&found, cancelled) {
+                self.tell(tx, batch).await?;
+            }
+            Ok::<_, cairn_shared::Error>(found.is_some())
+        });
+        let found = found.await?;
+        self.env.wake_relay().await;
+        Ok(found)
+    }
+
     /// The hold of a key, after its batch has lost what expired.
     async fn swept(&self, tx: &Tx, key: &str) -> Result<Option<Hold>, DbError> {
         let Some(hold) = store::hold_fetch(tx, key).await? else { return Ok(None) };

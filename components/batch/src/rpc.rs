@@ -9,7 +9,7 @@ use crate::{
         Exports, app,
         bindings::{
             cairn::batch::types as wit,
-            exports::cairn::batch::{schedule, seats},
+            exports::cairn::batch::{closing, schedule, seats},
         },
     },
 };
@@ -41,6 +41,16 @@ fn unavailable(cause: impl ToString) -> schedule::Error {
 /// Ids that are well formed; others name no record.
 fn ids(texts: &[String]) -> Vec<Id> {
     texts.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+impl closing::Guest for Exports {
+    async fn cancel(id: String) -> Result<(), closing::Error> {
+        let unavailable = |cause: String| closing::Error::Unavailable(cause);
+        let app = app().await.map_err(unavailable)?;
+        let id = id.parse().map_err(|_| closing::Error::NotFound)?;
+        let found = app.cancel(id).await.map_err(|error| unavailable(error.to_string()))?;
+        if found { Ok(()) } else { Err(closing::Error::NotFound) }
+    }
 }
 
 impl schedule::Guest for Exports {

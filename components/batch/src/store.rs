@@ -81,6 +81,12 @@ pub async fn batch_insert(tx: &Tx, batch: &Batch, now: Timestamp) -> Result<(), 
     .await
 }
 
+/// Cancels a batch; false where it is not there, or was cancelled before.
+pub async fn batch_cancel(tx: &Tx, id: Id) -> Result<bool, DbError> {
+    let update = "UPDATE batches SET cancelled = 1, version = version + 1 WHERE id = $1 AND cancelled = 0";
+    Ok(tx.affected(update, params![id]).await? == 1)
+}
+
 pub async fn batch_count(sql: &impl Sql) -> Result<i64, DbError> {
     sql.query_one("SELECT COUNT(*) AS n FROM batches", params![]).await?.get("n")
 }

@@ -4,9 +4,9 @@ use cairn_shared::{Paise, Timestamp, validate::Email};
 
 use crate::{
     domain::{
-        Attachment, Balance, BookingCancelled, BookingConfirmed, Cancellation, Clearance, Code, Confirmation, Envelope,
-        MailError, Message, Move, News, Notice, PaymentReceived, Person, Recipient, Refund, RefundKind, RefundState,
-        Refusal, Request, RequestKind, Settlement, Transfer, Trip,
+        Attachment, Balance, BookingCancelled, BookingConfirmed, CallOff, Cancellation, Clearance, Code, Confirmation,
+        Credit, Envelope, MailError, Message, Move, News, Notice, PaymentReceived, Person, Recipient, Refund,
+        RefundKind, RefundState, Refusal, Request, RequestKind, Settlement, Transfer, Trip,
     },
     shell::{
         Exports, app,
@@ -156,6 +156,22 @@ impl notices::Guest for Exports {
 
     async fn trip_reminder(to: notices::Address, trip: wit::Trip) -> Result<(), wit::Error> {
         notify(to, trip, News::TripReminder).await
+    }
+
+    async fn called_off(to: notices::Address, trip: wit::Trip, about: notices::CallOff) -> Result<(), wit::Error> {
+        let call_off = CallOff {
+            reason: about.reason,
+            refund: Paise(about.refund),
+            voucher: Paise(about.voucher),
+            deadline: Timestamp::from_millis(about.deadline),
+            link: about.link,
+        };
+        notify(to, trip, News::CalledOff(call_off)).await
+    }
+
+    async fn voucher_issued(to: notices::Address, trip: wit::Trip, about: notices::Credit) -> Result<(), wit::Error> {
+        let expires = Timestamp::from_millis(about.expires_at);
+        notify(to, trip, News::VoucherIssued(Credit { code: about.code, amount: Paise(about.amount), expires })).await
     }
 }
 

@@ -168,7 +168,7 @@ impl App {
         self.run(id, &command, &decide).await.map(drop)
     }
 
-    fn cancellation(&self, command: &Command, wanted: &CancelRequest, start: Timestamp) -> Cancellation {
+    pub(super) fn cancellation(&self, command: &Command, wanted: &CancelRequest, start: Timestamp) -> Cancellation {
         Cancellation {
             scope: wanted.scope.clone(),
             choice: wanted.choice,
@@ -182,7 +182,7 @@ impl App {
 
     /// The decision to cancel, with its mails: to the booker, and to everybody who was
     /// cancelled and has an address.
-    fn cancelled(&self, booking: &Booking, wanted: &Cancellation) -> Result<Decision, BookingError> {
+    pub(super) fn cancelled(&self, booking: &Booking, wanted: &Cancellation) -> Result<Decision, BookingError> {
         let cancelled = cancel(booking, wanted, self.now())?;
         let came = |id: Id| booking.participants.iter().any(|before| before.id == id && !before.is_cancelled);
         let gone: Vec<_> = cancelled.participants.iter().filter(|p| p.is_cancelled && came(p.id)).collect();

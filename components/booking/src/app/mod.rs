@@ -9,6 +9,7 @@
 //! its lease and ended with it: see `commands`.
 
 mod agreed;
+mod call_offs;
 mod cancel;
 mod capture;
 mod commands;
@@ -46,6 +47,7 @@ use cairn_shared::{
 use serde::Serialize;
 
 pub use crate::domain::RequestKind;
+pub use call_offs::{CALL_OFFS_PATH, Chosen, NewCallOff, Options, Progress};
 pub use cancel::{CancelRequest, MANAGE_BOOKINGS, RefundPreview};
 pub use commands::Actor;
 pub use declarations::{Declared, Verdict};
@@ -143,9 +145,16 @@ impl App {
 
 impl Component for App {
     const NAME: &'static str = "booking";
-    const MIGRATIONS: &'static [Migration] =
-        cairn_shared::migrations!["0001_bookings", "0002_commands", "0003_desk", "0004_documents", "0006_declarations"];
-    const JOBS: &'static [&'static str] = &[events::RELAY_PATH, crate::http::EXPIRE_PATH, MAILS_PATH, audit::SEAL_PATH];
+    const MIGRATIONS: &'static [Migration] = cairn_shared::migrations![
+        "0001_bookings",
+        "0002_commands",
+        "0003_desk",
+        "0004_documents",
+        "0005_call_offs",
+        "0006_declarations"
+    ];
+    const JOBS: &'static [&'static str] =
+        &[events::RELAY_PATH, crate::http::EXPIRE_PATH, MAILS_PATH, CALL_OFFS_PATH, audit::SEAL_PATH];
     const AUDIT: Option<audit::Access> = Some(audit::Access {
         list: "/api/bookings/audit",
         check: "/api/bookings/audit/check",
@@ -294,6 +303,7 @@ impl App {
         match store::booking_save(tx, booking, lease, self.now()).await? {
             Saved::Yes => {
                 self.document(tx, booking, deed.occasion).await?;
+                store::call_off_note(tx, booking).await?;
                 self.note_booking(tx, before.as_ref(), booking, deed).await?;
                 if confirmed {
                     self.queue_confirmations(tx, booking).await?;

@@ -4,7 +4,8 @@ use cairn_shared::{Id, Paise, Timestamp, async_trait};
 
 use super::{Mail, MailError};
 use crate::domain::{
-    Batch, CreateError, Offer, OfflineDue, Payable, Payment, Quote, RefundRequest, Tender, Terms, TrekSummary,
+    Batch, CreateError, IssuedVoucher, Offer, OfflineDue, Payable, Payment, Quote, RefundRequest, Tender, Terms,
+    TrekSummary, VoucherTerms,
 };
 
 /// A service did not answer. Whether it did something is not known.
@@ -111,6 +112,9 @@ pub trait Peers {
     async fn batches(&self, ids: &[Id]) -> Result<Vec<Batch>, Unavailable>;
     async fn batches_of_treks(&self, trek_ids: &[Id]) -> Result<Vec<Batch>, Unavailable>;
 
+    /// Cancels a batch: nobody gets seats on it any more.
+    async fn close_batch(&self, id: Id) -> Result<(), SeatsError>;
+
     async fn hold(&self, request: &HoldRequest) -> Result<(), SeatsError>;
     async fn extend(&self, booking_id: Id, expires_at: Timestamp) -> Result<(), SeatsError>;
     async fn confirm(&self, booking_id: Id) -> Result<(), SeatsError>;
@@ -144,6 +148,16 @@ pub trait Peers {
     /// Has a refund made, once for its key. Payment tells what becomes of it.
     async fn refund(&self, booking_id: Id, request: &RefundRequest) -> Result<(), RefundError>;
 
+    /// As [`Peers::refund`], and the money becomes a voucher in this customer's list.
+    async fn credit(
+        &self,
+        booking_id: Id,
+        owner: Id,
+        request: &RefundRequest,
+        terms: &VoucherTerms,
+    ) -> Result<(), RefundError>;
+    /// The voucher that a refund became.
+    async fn voucher(&self, key: &str) -> Result<IssuedVoucher, RefundError>;
     /// Books money that staff received for a booking of this customer.
     async fn record_offline(&self, booking_id: Id, user_id: Id, due: &OfflineDue) -> Result<Payment, OfflineError>;
     /// What payment has for a booking: captured less given back.
@@ -200,6 +214,10 @@ impl Peers for NoPeers {
 
     async fn batches_of_treks(&self, _: &[Id]) -> Result<Vec<Batch>, Unavailable> {
         Err(Unavailable(nobody()))
+    }
+
+    async fn close_batch(&self, _: Id) -> Result<(), SeatsError> {
+        Err(SeatsError::Unavailable(nobody()))
     }
 
     async fn hold(&self, _: &HoldRequest) -> Result<(), SeatsError> {
@@ -259,6 +277,14 @@ impl Peers for NoPeers {
     }
 
     async fn refund(&self, _: Id, _: &RefundRequest) -> Result<(), RefundError> {
+        Err(RefundError::Unavailable(nobody()))
+    }
+
+    async fn credit(&self, _: Id, _: Id, _: &RefundRequest, _: &VoucherTerms) -> Result<(), RefundError> {
+        Err(RefundError::Unavailable(nobody()))
+    }
+
+    async fn voucher(&self, _: &str) -> Result<IssuedVoucher, RefundError> {
         Err(RefundError::Unavailable(nobody()))
     }
 

@@ -5,10 +5,11 @@ use cairn_shared::{Id, Paise, log};
 use super::{
     App, BookingError, RefundError, SeatsError,
     commands::{is_seated, place},
+    mails::MailIntent,
     noting::Deed,
 };
 use crate::{
-    domain::{Booking, CreateError, Status, payable},
+    domain::{Booking, CreateError, RefundRequest, Status, payable},
     store::{self, CommandKind, CommandRow, CommandState, Lease},
 };
 
@@ -121,8 +122,12 @@ impl App {
             self.note(id, lease, |booking| booking.refund_due = None).await?;
         }
         for request in booking.refund_requests.iter().filter(|request| !request.asked) {
-            match self.peers.refund(id, request).await {
-                Ok(()) => self.note(id, lease, |booking| booking.refund_asked(&request.key)).await?,
+            let asked = match &request.voucher {
+                Some(terms) => self.peers.credit(id, booking.user.id, request, terms).await,
+                None => self.peers.refund(id, request).await,
+            };
+            match asked {
+                Ok(()) => self.note_asked(id, lease, request).await?,
                 Err(RefundError::Refused(problem)) => {
                     let fields: [(&str, &dyn std::fmt::Display); 3] =
                         [("booking", &id), ("refund", &request.key), ("problem", &problem)];
@@ -139,7 +144,8 @@ impl App {
     /// booking lives again, it is owed again.
     async fn settle_earnings(&self, booking: &Booking) -> Result<(), BookingError> {
         match booking.status {
-            _ if booking.paid == Paise::ZERO => {}
+            // What is kept for an owner's choice is still owed.
+            _ if booking.paid == Paise::ZERO || booking.awaits_choice() => {}
             Status::TrekCompleted | Status::Cancelled => self.peers.earn(booking.id, booking.tax_on_kept()).await?,
             _ => {
                 let open = store::command_list_open(&self.db, booking.id).await?;
@@ -150,6 +156,22 @@ impl App {
             }
         }
         Ok(())
+    }
+
+    /// Payment has a refund in hand. Of a voucher its owner is told.
+    async fn note_asked(&self, id: Id, lease: &Lease, request: &RefundRequest) -> Result<(), BookingError> {
+        self.db
+            .transaction(async |tx| {
+                let Some(mut booking) = store::booking_fetch(tx, id).await? else { return Ok(()) };
+                booking.refund_asked(&request.key);
+                self.save(tx, &mut booking, Some(lease)).await?;
+                if request.voucher.is_none() {
+                    return Ok(());
+                }
+                let mail = MailIntent::VoucherIssued { key: request.key.clone() };
+                self.queue(tx, &booking, &mail, &request.key).await
+            })
+            .await
     }
 
     /// Changes the booking as it is by now: others may have heard of its refunds meanwhile.
@@ -179,6 +201,7 @@ fn changes_seats(command: &CommandRow) -> bool {
         CommandKind::CancelParticipants
         | CommandKind::Restore
         | CommandKind::RestoreParticipant
+        | CommandKind::Rebook
         | CommandKind::Resize
         | CommandKind::Shift => true,
         CommandKind::Cancel
@@ -190,6 +213,8 @@ fn changes_seats(command: &CommandRow) -> bool {
         | CommandKind::ReceiveOffline
         | CommandKind::AutoCancel
         | CommandKind::Expire
+        | CommandKind::CallOff
+        | CommandKind::Choose
         | CommandKind::Tender
         | CommandKind::Delete => false,
     }

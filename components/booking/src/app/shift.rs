@@ -50,7 +50,7 @@ impl App {
     }
 }
 
-fn new_batch_full(error: BookingError) -> BookingError {
+pub(super) fn new_batch_full(error: BookingError) -> BookingError {
     match error {
         BookingError::BatchFull => Refusal::NewBatchFull.into(),
         BookingError::BatchClosed => Refusal::BatchClosed.into(),

@@ -4,8 +4,8 @@ use cairn_shared::{BasisPoints, Id, Paise, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Billing, Breakdown, Clearance, DiscountType, Next, OfflineDue, Participant, Payment, RefundPolicy, RefundRequest,
-    Status, Tender, Trigger, Who, next,
+    Billing, Breakdown, CalledOff, Clearance, DiscountType, Next, OfflineDue, Participant, Payment, RefundPolicy,
+    RefundRequest, Status, Tender, Trigger, Who, next,
 };
 
 /// The account a booking belongs to, as it was when the booking was made.
@@ -242,6 +242,12 @@ pub struct Booking {
     /// Money that staff have received and payment has not booked yet.
     #[serde(default)]
     pub offline_due: Option<OfflineDue>,
+    /// What was taken off the price afterwards, because other dates cost less.
+    #[serde(default)]
+    pub reduction: Paise,
+    /// Its batch was called off, and what its owner chose.
+    #[serde(default)]
+    pub called_off: Option<CalledOff>,
     /// What a voucher is to pay of what is owed now.
     #[serde(default)]
     pub tender: Option<Tender>,

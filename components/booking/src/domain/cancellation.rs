@@ -60,6 +60,7 @@ impl Cancellation {
             reason: reason.to_owned(),
             requested_by: self.actor,
             requested_at: now,
+            voucher: None,
             asked: false,
             status: RefundStatus::Processing,
             settled_at: None,

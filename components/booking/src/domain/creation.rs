@@ -379,6 +379,8 @@ pub fn draft(
         refunded: Paise::ZERO,
         offline_due: None,
         tender: None,
+        reduction: Paise::ZERO,
+        called_off: None,
         balance_order_at: None,
         refund_due: None,
         created_at: now,

@@ -2,6 +2,7 @@
 
 mod agreed;
 mod booking;
+mod call_off;
 mod cancellation;
 mod creation;
 mod declaration;
@@ -25,6 +26,10 @@ pub use agreed::{CustomBooking, ManualBooking, custom_booking, custom_sale, manu
 pub use booking::{
     AddOnLine, Booking, CancellationRequest, CancelledBy, Contact, EmergencyContact, PartialPayment, PaymentError,
     PaymentMode, PromoUse, RefundStatus, RefundType, Remark, Session, User,
+};
+pub use call_off::{
+    CHOICE_DAYS, CHOICE_DAYS_MAX, CREDIT_VALIDITY, CallOff, CalledOff, Choice, Worth, call_off, cheaper_by,
+    choose_batch, choose_money, coming, token_parts, worth,
 };
 pub use cancellation::{Cancellation, cancel, restore, restore_participant};
 pub use creation::{
@@ -52,7 +57,7 @@ pub use reprice::{Resale, may_be_resold, resold};
 pub use schedule::{is_about_to_pay, is_finished, is_overdue, needs_balance_reminder, trip_reminder_span};
 pub use shift::{NewRequest, RequestKind, Target, answer, ask, shift, target};
 pub use status::{Next, StaffMove, Status, Trigger, Who, days_until, next, staff_move};
-pub use tender::{Offer, Tender};
+pub use tender::{IssuedVoucher, Offer, Tender, VoucherTerms};
 pub use transfer::{TRANSFER_DAYS_MIN, transfer};
 
 use cairn_shared::{BasisPoints, Id, Paise, Timestamp};

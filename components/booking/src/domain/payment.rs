@@ -192,6 +192,7 @@ impl Booking {
             reason: reason.to_owned(),
             requested_by: None,
             requested_at: now,
+            voucher: None,
             asked: false,
             status: RefundStatus::Processing,
             settled_at: None,

@@ -8,7 +8,7 @@
 use cairn_shared::{BasisPoints, Id, Paise, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Booking, Participant, Refund, RefundStatus, RefundType, Status};
+use super::{Booking, Participant, Refund, RefundStatus, RefundType, Status, VoucherTerms};
 
 /// Most tiers of a policy.
 pub const TIERS_MAX: usize = 20;
@@ -211,7 +211,7 @@ pub fn refund_parts(
 /// The booking as far as nobody was cancelled yet.
 fn whole(booking: &Booking) -> RefundPart {
     let gone: Paise = booking.cancelled().map(|(at, _)| booking.share(at)).sum();
-    let share = booking.price.total - gone;
+    let share = booking.agreed_total() - gone;
     let paid = booking.paid_by_active();
     let severance = Severance { paid, waived: (share - paid).max(Paise::ZERO) };
     RefundPart { participant: None, share, severance, refund: Paise::ZERO }
@@ -250,6 +250,9 @@ pub struct RefundRequest {
     /// The account that decided it; none: the system.
     pub requested_by: Option<Id>,
     pub requested_at: Timestamp,
+    /// It becomes a voucher instead of going back.
+    #[serde(default)]
+    pub voucher: Option<VoucherTerms>,
     /// Whether payment has taken it over.
     pub asked: bool,
     pub status: RefundStatus,
@@ -258,9 +261,14 @@ pub struct RefundRequest {
 }
 
 impl Booking {
-    /// What of the frozen total falls to the participant at this place.
+    /// The frozen total, less what was taken off it afterwards.
+    pub fn agreed_total(&self) -> Paise {
+        self.price.total - self.reduction
+    }
+
+    /// What of that total falls to the participant at this place.
     pub fn share(&self, at: usize) -> Paise {
-        part(self.price.total, self.count(), at)
+        part(self.agreed_total(), self.count(), at)
     }
 
     /// Participants that were cancelled, with their places.
@@ -272,7 +280,7 @@ impl Booking {
     /// need no longer pay.
     pub fn due_total(&self) -> Paise {
         let severed = self.cancelled().filter_map(|(_, participant)| participant.severance);
-        self.price.total - severed.map(|severance| severance.waived).sum::<Paise>()
+        self.agreed_total() - severed.map(|severance| severance.waived).sum::<Paise>()
     }
 
     /// Of what was paid, what is for those who are not cancelled. Money above the price

@@ -82,6 +82,22 @@ pub enum Refusal {
     NothingPreferred,
     #[error("Preferred batch not found in trek")]
     PreferredGone,
+    #[error("This batch was not called off")]
+    NotCalledOff,
+    #[error("A choice has been made for this booking already. Please get in touch with us to change it.")]
+    AlreadyChosen,
+    #[error("There is nothing to choose for this booking")]
+    NothingToChoose,
+    #[error("The time to choose is over: the money goes back")]
+    ChoiceOver,
+    #[error("A batch that has started cannot be called off")]
+    CallOffStarted,
+    #[error("Owners have from 1 to {0} days to choose")]
+    ChoiceDays(u32),
+    #[error("A reason of 1 to {0} characters is required: owners read it")]
+    CallOffReason(usize),
+    #[error("The bonus has to be from 0 to 100 percent")]
+    CallOffBonus,
     #[error("Nothing is to be paid for this booking now")]
     NothingOwed,
     #[error("The balance of this booking is not overdue")]
@@ -144,6 +160,7 @@ impl Refusal {
                 | Self::TrekNotFound
                 | Self::NewBatchNotFound
                 | Self::NoDeclaration
+                | Self::NotCalledOff
         )
     }
 }

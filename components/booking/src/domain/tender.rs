@@ -1,6 +1,6 @@
 //! Vouchers as a means of payment. The price of a booking does not know of them.
 
-use cairn_shared::{Id, Paise};
+use cairn_shared::{Id, Paise, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Booking, Status, payable};
@@ -23,6 +23,23 @@ pub struct Offer {
     pub voucher: Id,
     pub hint: String,
     pub pays: Paise,
+}
+
+/// How money of a booking becomes a voucher instead of going back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VoucherTerms {
+    /// Given on top of the money.
+    pub bonus: Paise,
+    pub expires_at: Timestamp,
+}
+
+/// A voucher as its owner is told of it. The code is a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IssuedVoucher {
+    pub code: String,
+    pub amount: Paise,
+    pub expires_at: Timestamp,
 }
 
 impl Tender {

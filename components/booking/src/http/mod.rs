@@ -1,6 +1,8 @@
 //! HTTP of the booking service.
 
 mod body;
+mod call_offs;
+mod choice_page;
 mod declarations;
 mod documents;
 mod exports;
@@ -41,7 +43,7 @@ const PAGE_BOOKINGS: u32 = 10;
 pub const EXPIRE_PATH: &str = "/_jobs/expire";
 
 pub fn routes() -> Router<App> {
-    let router = lifecycle::routes(Router::default());
+    let router = lifecycle::routes(call_offs::routes(Router::default()));
     let router = vouchers::routes(exports::routes(documents::routes(router)));
     let router = declarations::routes(transfer::routes(router));
     let router = update::routes(office::routes(manual::routes(failed::routes(jobs::routes(router)))));

@@ -181,6 +181,7 @@ fn common(booking: &Booking) -> Map<String, Value> {
     put(&mut object, "refundDate", booking.refund_date);
     put(&mut object, "paymentDetails", payment_details(booking));
     put(&mut object, "due", super::vouchers::due(booking));
+    put(&mut object, "callOff", super::call_offs::of(booking));
     object
 }
 

@@ -10,12 +10,12 @@ use crate::{
         RefundError, SeatsError, Trip, Unavailable,
     },
     domain::{
-        AddOn, Batch, BatchStatus, CreateError, CustomField, DiscountType, GatewayType, GstType, InitialAmount, Kind,
-        Offer, OfflineDue, OfflineMethod, PartialTerms, Payable, Payment, Quote, RefundRequest, RefundType, Tender,
-        Terms, TrekSummary,
+        AddOn, Batch, BatchStatus, CreateError, CustomField, DiscountType, GatewayType, GstType, InitialAmount,
+        IssuedVoucher, Kind, Offer, OfflineDue, OfflineMethod, PartialTerms, Payable, Payment, Quote, RefundRequest,
+        RefundType, Tender, Terms, TrekSummary, VoucherTerms,
     },
     shell::bindings::cairn::{
-        batch::{schedule, seats, types as batch_types},
+        batch::{closing, schedule, seats, types as batch_types},
         notification::mail,
         payment::{checkout, earnings, offline, promos, refunds, vouchers},
         trek::catalogue,
@@ -221,6 +221,13 @@ fn payment(payment: checkout::Payment, kind: Kind) -> Payment {
     }
 }
 
+fn credit_error(error: vouchers::Error) -> RefundError {
+    match error {
+        vouchers::Error::Unavailable(cause) => RefundError::Unavailable(cause),
+        refused => RefundError::Refused(refused.to_string()),
+    }
+}
+
 fn voucher_error(error: vouchers::Error) -> CreateError {
     match error {
         vouchers::Error::Unknown => CreateError::VoucherInvalid,
@@ -302,6 +309,13 @@ impl Peers for Links {
     async fn batches_of_treks(&self, trek_ids: &[Id]) -> Result<Vec<Batch>, Unavailable> {
         let found = schedule::list_of_treks(texts(trek_ids)).await.map_err(schedule_error)?;
         found.into_iter().map(batch).collect()
+    }
+
+    async fn close_batch(&self, id: Id) -> Result<(), SeatsError> {
+        closing::cancel(id.to_string()).await.map_err(|error| match error {
+            closing::Error::NotFound => SeatsError::BatchNotFound,
+            closing::Error::Unavailable(cause) => SeatsError::Unavailable(cause),
+        })
     }
 
     async fn hold(&self, request: &HoldRequest) -> Result<(), SeatsError> {
@@ -430,6 +444,32 @@ impl Peers for Links {
             refunds::Error::Unavailable(cause) => RefundError::Unavailable(cause),
             refused => RefundError::Refused(refused.to_string()),
         })
+    }
+
+    async fn credit(
+        &self,
+        booking_id: Id,
+        owner: Id,
+        request: &RefundRequest,
+        terms: &VoucherTerms,
+    ) -> Result<(), RefundError> {
+        let credit = vouchers::CreditRequest {
+            key: request.key.clone(),
+            booking_id: booking_id.to_string(),
+            owner_id: owner.to_string(),
+            amount: request.amount.0,
+            bonus: terms.bonus.0,
+            expires_at: terms.expires_at.millis(),
+            reason: request.reason.clone(),
+            requested_by: request.requested_by.map_or_else(|| "system".to_owned(), |id| id.to_string()),
+        };
+        vouchers::credit(credit).await.map(drop).map_err(credit_error)
+    }
+
+    async fn voucher(&self, key: &str) -> Result<IssuedVoucher, RefundError> {
+        let issued = vouchers::get_issued(key.to_owned()).await.map_err(credit_error)?;
+        let expires_at = Timestamp::from_millis(issued.expires_at);
+        Ok(IssuedVoucher { code: issued.code, amount: paise(issued.amount), expires_at })
     }
 
     async fn record_offline(&self, booking_id: Id, user_id: Id, due: &OfflineDue) -> Result<Payment, OfflineError> {

@@ -62,6 +62,14 @@ pub(super) async fn send(to: Address, trip: mail::Trip, news: &News) -> Result<(
         }
         News::DetailsReminder => notices::details_reminder(to, trip).await,
         News::TripReminder => notices::trip_reminder(to, trip).await,
+        News::CalledOff { reason, refund, voucher, deadline, link } => {
+            let (refund, voucher, deadline) = (refund.0, voucher.0, deadline.millis());
+            notices::called_off(to, trip, notices::CallOff { reason, refund, voucher, deadline, link }).await
+        }
+        News::VoucherIssued { code, amount, expires_at } => {
+            let about = notices::Credit { code, amount: amount.0, expires_at: expires_at.millis() };
+            notices::voucher_issued(to, trip, about).await
+        }
     };
     sent.map_err(mail_error)
 }

@@ -21,13 +21,18 @@ pub enum CommandKind {
     ReceiveOffline,
     AutoCancel,
     Expire,
+    /// Its batch is called off.
+    CallOff,
+    /// Its owner chose money or a voucher, or another batch.
+    Choose,
+    Rebook,
     /// A voucher is to pay, or none any more.
     Tender,
     Delete,
 }
 
 impl CommandKind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Cancel,
         Self::CancelParticipants,
         Self::Restore,
@@ -42,6 +47,9 @@ impl CommandKind {
         Self::ReceiveOffline,
         Self::AutoCancel,
         Self::Expire,
+        Self::CallOff,
+        Self::Choose,
+        Self::Rebook,
         Self::Tender,
         Self::Delete,
     ];
@@ -62,6 +70,9 @@ impl CommandKind {
             Self::ReceiveOffline => "receive_offline",
             Self::AutoCancel => "auto_cancel",
             Self::Expire => "expire",
+            Self::CallOff => "call_off",
+            Self::Choose => "choose",
+            Self::Rebook => "rebook",
             Self::Tender => "tender",
             Self::Delete => "delete",
         }

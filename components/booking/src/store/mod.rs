@@ -1,6 +1,7 @@
 //! All SQL of the booking service.
 
 mod booking;
+mod call_off;
 mod command;
 mod declaration;
 mod document;
@@ -15,6 +16,10 @@ mod policy;
 pub use booking::{
     Lease, Saved, Taken, booking_delete, booking_fetch, booking_fetch_live, booking_id_by_code, booking_ids_overdue,
     booking_ids_unsettled, booking_insert, booking_list_of_user, booking_save, lease_end, lease_lapse, lease_take,
+};
+pub use call_off::{
+    booking_list_of_batch, call_off_bookings, call_off_close, call_off_fetch, call_off_fetch_of_batch, call_off_finish,
+    call_off_ids_waiting, call_off_insert, call_off_list, call_off_list_open, call_off_note,
 };
 pub use command::{
     CommandKind, CommandRow, CommandState, command_commit, command_insert, command_list, command_list_open,

@@ -13,8 +13,9 @@ use cairn_booking::{
         RefundError, SeatsError, Unavailable,
     },
     domain::{
-        AddOn, Batch, BatchStatus, Booking, CreateError, DiscountType, GatewayType, GstType, InitialAmount, Kind,
-        Offer, OfflineDue, PartialTerms, Payable, Payment, Quote, RefundRequest, Tender, Terms, TrekSummary,
+        AddOn, Batch, BatchStatus, Booking, CreateError, DiscountType, GatewayType, GstType, InitialAmount,
+        IssuedVoucher, Kind, Offer, OfflineDue, PartialTerms, Payable, Payment, Quote, RefundRequest, Tender, Terms,
+        TrekSummary, VoucherTerms,
     },
 };
 use cairn_shared::{
@@ -64,6 +65,8 @@ pub struct Outside {
     pub offline: RefCell<BTreeMap<String, (Id, Payment)>>,
     /// Credit by its code, in paise, as far as it is not spent.
     pub vouchers: RefCell<BTreeMap<String, i64>>,
+    /// Vouchers that money became, by the key of the refund.
+    pub credits: RefCell<BTreeMap<String, IssuedVoucher>>,
     /// What vouchers have paid alone, by its key, with its booking.
     pub redeemed: RefCell<BTreeMap<Id, (Id, Payment)>>,
     /// Tax of the bookings whose money is earned.
@@ -241,6 +244,15 @@ impl Peers for Fake {
             .collect())
     }
 
+    async fn close_batch(&self, id: Id) -> Result<(), SeatsError> {
+        self.seats("close_batch", || {
+            let mut batches = self.0.batches.borrow_mut();
+            let found = batches.iter_mut().find(|batch| batch.id == id).ok_or(SeatsError::BatchNotFound)?;
+            found.status = BatchStatus::Cancelled;
+            Ok(())
+        })
+    }
+
     async fn hold(&self, request: &HoldRequest) -> Result<(), SeatsError> {
         self.seats("hold", || {
             let free = self
@@ -249,6 +261,10 @@ impl Peers for Fake {
                 .ok_or(SeatsError::BatchNotFound)?;
             if request.seats > free {
                 return Err(SeatsError::SoldOut);
+            }
+            let batches = self.0.batches.borrow();
+            if batches.iter().any(|batch| batch.id == request.batch_id && batch.status == BatchStatus::Cancelled) {
+                return Err(SeatsError::Closed);
             }
             let mut holds = self.0.holds.borrow_mut();
             let confirmed = holds.get(&request.booking_id).is_some_and(|hold| hold.until.is_none());
@@ -444,6 +460,34 @@ impl Peers for Fake {
         self.plain("refund", effect).map_err(|Unavailable(cause)| RefundError::Unavailable(cause))
     }
 
+    async fn credit(
+        &self,
+        id: Id,
+        owner: Id,
+        request: &RefundRequest,
+        terms: &VoucherTerms,
+    ) -> Result<(), RefundError> {
+        assert_eq!(owner, caller("Meera").id);
+        let effect = || {
+            let issued = IssuedVoucher {
+                code: format!("CODE-{}", self.0.credits.borrow().len()),
+                amount: request.amount + terms.bonus,
+                expires_at: terms.expires_at,
+            };
+            let mut credits = self.0.credits.borrow_mut();
+            if !credits.contains_key(&request.key) {
+                credits.insert(request.key.clone(), issued);
+                self.0.asked.borrow_mut().push((id, request.clone()));
+            }
+        };
+        self.plain("credit", effect).map_err(|Unavailable(cause)| RefundError::Unavailable(cause))
+    }
+
+    async fn voucher(&self, key: &str) -> Result<IssuedVoucher, RefundError> {
+        let found = self.0.credits.borrow().get(key).cloned();
+        found.ok_or_else(|| RefundError::Refused("unknown".into()))
+    }
+
     async fn record_offline(&self, id: Id, _: Id, due: &OfflineDue) -> Result<Payment, OfflineError> {
         let record = || {
             let mut offline = self.0.offline.borrow_mut();
@@ -624,6 +668,7 @@ impl World {
             customers: RefCell::new(vec![customer()]),
             offline: RefCell::default(),
             vouchers: RefCell::default(),
+            credits: RefCell::default(),
             redeemed: RefCell::default(),
             earned: RefCell::default(),
             captured_online: Cell::default(),
@@ -725,6 +770,11 @@ impl World {
         let (status, body) = self.ask(Some(&caller("Meera")), "PUT", &path, people(count)).await;
         assert_eq!((status, body["booking"]["status"].as_str()), (200, Some("confirmed")), "{body}");
         id
+    }
+
+    /// A booking on the other batch.
+    pub async fn confirmed_elsewhere(&self) -> Id {
+        self.booked(json!({ "batchId": later_batch().id, "numberOfParticipants": 1 })).await
     }
 
     pub async fn total(&self, id: Id) -> Paise {

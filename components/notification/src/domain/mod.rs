@@ -9,8 +9,8 @@ use cairn_shared::{
 };
 
 pub use notice::{
-    Balance, Cancellation, Clearance, Confirmation, Move, News, Notice, Person, Refund, RefundKind, RefundState,
-    Refusal, Request, RequestKind, Settlement, Transfer,
+    Balance, CallOff, Cancellation, Clearance, Confirmation, Credit, Move, News, Notice, Person, Refund, RefundKind,
+    RefundState, Refusal, Request, RequestKind, Settlement, Transfer,
 };
 
 /// Characters of a sender's key.

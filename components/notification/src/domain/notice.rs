@@ -32,6 +32,8 @@ pub enum News {
     BalanceReminder(Balance),
     DetailsReminder,
     TripReminder,
+    CalledOff(CallOff),
+    VoucherIssued(Credit),
 }
 
 /// Somebody who comes.
@@ -143,6 +145,33 @@ pub struct Balance {
     pub due: Timestamp,
 }
 
+/// A trip that the operator has called off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallOff {
+    pub reason: String,
+    /// What can go back, and what a voucher would have; zero: no voucher.
+    pub refund: Paise,
+    pub voucher: Paise,
+    pub deadline: Timestamp,
+    /// Where the booker chooses.
+    pub link: String,
+}
+
+/// Money that became a voucher.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credit {
+    /// A secret: with it anybody can pay.
+    pub code: String,
+    pub amount: Paise,
+    pub expires: Timestamp,
+}
+
+impl std::fmt::Debug for Credit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credit").field("amount", &self.amount).field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
 impl News {
     /// The name of the kind, for the log and the table.
     pub fn kind(&self) -> &'static str {
@@ -162,6 +191,8 @@ impl News {
             Self::BalanceReminder(_) => "balance-reminder",
             Self::DetailsReminder => "details-reminder",
             Self::TripReminder => "trip-reminder",
+            Self::CalledOff(_) => "called-off",
+            Self::VoucherIssued(_) => "voucher-issued",
         }
     }
 

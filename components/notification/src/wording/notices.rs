@@ -1,10 +1,13 @@
 //! Mails about a booking, from its confirmation to the walk.
 
+use cairn_shared::Paise;
+
 use super::{Site, paragraph, rupees, trek_name, what_to_bring};
 use crate::{
     domain::{
-        Balance, Cancellation, Clearance, Confirmation, Move, NAME_CHARS_MAX, News, Notice, Person, REMARK_CHARS_MAX,
-        Refund, RefundKind, RefundState, Refusal, Request, RequestKind, Settlement, Transfer, Trip, one_line,
+        Balance, CallOff, Cancellation, Clearance, Confirmation, Credit, Move, NAME_CHARS_MAX, News, Notice, Person,
+        REMARK_CHARS_MAX, Refund, RefundKind, RefundState, Refusal, Request, RequestKind, Settlement, Transfer, Trip,
+        one_line,
     },
     letter::Block,
 };
@@ -29,6 +32,8 @@ impl Site {
             News::BalanceReminder(about) => self.balance_reminder(trip, about),
             News::DetailsReminder => self.details_reminder(trip),
             News::TripReminder => self.trip_reminder(trip),
+            News::CalledOff(about) => self.called_off(trip, about),
+            News::VoucherIssued(about) => self.voucher_issued(trip, about),
         }
     }
 
@@ -175,7 +180,7 @@ impl Site {
         let blocks = vec![
             paragraph(intro),
             Block::Facts(facts),
-            paragraph("The price stays as it is, and so do your seats."),
+            paragraph("You pay no more than before, and your seats come along."),
             paragraph(self.change_advice()),
         ];
         (format!("New dates: {trek}, {}", self.day(trip.start_date)), blocks)
@@ -270,6 +275,47 @@ impl Site {
             blocks.push(paragraph(format!("Late, ill, or lost on the way? Call us on {phone}.")));
         }
         (format!("Your trek begins soon: {trek}, {}", self.day(trip.start_date)), blocks)
+    }
+
+    fn called_off(&self, trip: &Trip, about: &CallOff) -> Mail {
+        let trek = trek_name(trip);
+        let mut facts = self.booked(trip);
+        add_text(&mut facts, "Reason", &about.reason);
+        facts.push(("Paid", rupees(about.refund)));
+        let mut choices = Vec::new();
+        if about.voucher > Paise::ZERO {
+            choices.push(format!("a voucher of {}, valid for a year", rupees(about.voucher)));
+        }
+        choices.push("another date of this trek that has room, at no higher price".to_owned());
+        choices.push(format!("all of your money back: {}", rupees(about.refund)));
+        let blocks = vec![
+            paragraph(format!("We are sorry: {trek} cannot take place on these dates.")),
+            Block::Facts(facts),
+            paragraph(format!("Please choose until {} what you would like:", self.day(about.deadline))),
+            Block::List(choices),
+            paragraph(format!("Choose here: {}", one_line(&about.link, REMARK_CHARS_MAX))),
+            paragraph(
+                "The link is yours alone: whoever has it can choose. If we do not hear from you, your money goes back.",
+            ),
+        ];
+        (format!("Your trek does not take place: {trek}, {}", self.day(trip.start_date)), blocks)
+    }
+
+    fn voucher_issued(&self, trip: &Trip, about: &Credit) -> Mail {
+        let trek = trek_name(trip);
+        let facts = vec![
+            ("Code", one_line(&about.code, NAME_CHARS_MAX)),
+            ("Worth", rupees(about.amount)),
+            ("Valid until", self.day(about.expires)),
+            ("For booking", one_line(&trip.booking_code, NAME_CHARS_MAX)),
+        ];
+        let blocks = vec![
+            paragraph(format!("Here is your voucher in place of {trek}.")),
+            Block::Facts(facts),
+            paragraph("Give its code when you book. It pays as far as it goes, and what is left stays yours."),
+            paragraph("Please keep the code to yourself: whoever has it can use it."),
+        ];
+        (format!("Your voucher: {}", rupees(about.amount)), blocks)
     }
 
     /// The trip without its participants.
@@ -475,6 +521,26 @@ mod tests {
             News::TripReminder,
             "Your trek begins soon: Fort loop, 14/03/2026",
             &["14/03/2026 to 15/03/2026", "rain protection", "+91 98765 43210"],
+        );
+        let call_off = |voucher| CallOff {
+            reason: "Snow on the pass".into(),
+            refund: Paise::rupees(8_000),
+            voucher,
+            deadline: day("2026-03-10"),
+            link: "https://trails.example.in/x".into(),
+        };
+        says(
+            News::CalledOff(call_off(Paise::rupees(8_800))),
+            "Your trek does not take place: Fort loop, 14/03/2026",
+            &["Snow on the pass", "a voucher of \u{20b9}8,800.00", "until 10/03/2026", "https://trails.example.in/x"],
+        );
+        assert!(!write(News::CalledOff(call_off(Paise::ZERO))).text().contains("voucher"));
+        let credit = Credit { code: "000G-40R4".into(), amount: Paise::rupees(8_800), expires: day("2027-03-01") };
+        assert!(!format!("{credit:?}").contains("000G"), "a log shows no code");
+        says(
+            News::VoucherIssued(credit),
+            "Your voucher: \u{20b9}8,800.00",
+            &["Code: 000G-40R4", "Valid until: 01/03/2027", "in place of Fort loop", "BT07182930"],
         );
     }
 

@@ -13,7 +13,7 @@ pub const VOUCHER_RENEWAL: i64 = 30 * DAY;
 /// The longest validity that can be given.
 pub const VOUCHER_VALIDITY_MAX: i64 = 3 * 365 * DAY;
 
-/// The largest voucher.
+/// The most that can be given away at once.
 pub const VOUCHER_AMOUNT_MAX: Paise = Paise::rupees(1_000_000);
 
 /// Characters of a code, without what people put in between.
@@ -250,7 +250,9 @@ impl CreditRequest {
     pub fn validate(&self, now: Timestamp) -> Result<(), String> {
         check_text("key", &self.key)?;
         check_text("requested-by", &self.requested_by)?;
-        check_amount(self.amount)?;
+        if self.amount < AMOUNT_MIN {
+            return Err(format!("the smallest voucher has {AMOUNT_MIN} rupee"));
+        }
         if self.bonus < Paise::ZERO || self.bonus > self.amount {
             return Err("the bonus has to be from 0 to the amount".into());
         }
@@ -258,7 +260,7 @@ impl CreditRequest {
     }
 }
 
-/// Whether a voucher can have this amount.
+/// Whether this much can be given away.
 ///
 /// # Errors
 /// What is wrong with it, for people.

@@ -4,8 +4,8 @@ use cairn_shared::{Id, Paise};
 
 use super::{Attachment, Mail, MailIntent, Message, News, Person, RefundNews, Trip};
 use crate::{
-    app::{App, BookingError},
-    domain::{Booking, Participant, Payment, RefundStatus, Status},
+    app::{App, BookingError, RefundError},
+    domain::{Booking, Participant, Payment, RefundStatus, Status, worth},
     store,
 };
 
@@ -107,6 +107,16 @@ impl App {
             MailIntent::DeclarationRefused { name } => {
                 Some(News::DeclarationDecided { name: name.clone(), approved: false })
             }
+            MailIntent::CalledOff => self.called_off(booking).await?,
+            MailIntent::VoucherIssued { key } => match self.peers.voucher(key).await {
+                Ok(issued) => Some(News::VoucherIssued {
+                    code: issued.code,
+                    amount: issued.amount,
+                    expires_at: issued.expires_at,
+                }),
+                Err(RefundError::Unavailable(cause)) => return Err(BookingError::Unavailable(cause)),
+                Err(RefundError::Refused(_)) => None,
+            },
             MailIntent::Confirmed => Some(confirmed(booking, true)),
             MailIntent::Cancelled => Some(cancelled(booking)),
             MailIntent::ParticipantsCancelled { participants } => Some(participants_cancelled(booking, participants)),
@@ -136,6 +146,22 @@ impl App {
             Some(news) => send(booker(), Message::Notice(trip(booking), news), attachments),
             None => Ok(None),
         }
+    }
+
+    /// None once the booker has chosen.
+    async fn called_off(&self, booking: &Booking) -> Result<Option<News>, BookingError> {
+        let Some(called_off) = booking.called_off.as_ref().filter(|_| booking.awaits_choice()) else {
+            return Ok(None);
+        };
+        let Some(off) = store::call_off_fetch(&self.db, called_off.call_off).await? else { return Ok(None) };
+        let worth = worth(booking, off.bonus);
+        Ok(Some(News::CalledOff {
+            reason: called_off.reason.clone(),
+            refund: worth.refund,
+            voucher: worth.voucher,
+            deadline: called_off.deadline,
+            link: format!("{}/api/bookings/call-offs/choice/{}", self.seller.api_url, off.token(booking.id)),
+        }))
     }
 
     async fn invoice_attachment(&self, booking: &Booking, name: &str) -> Result<Vec<Attachment>, BookingError> {

@@ -98,6 +98,20 @@ pub enum News {
     },
     DetailsReminder,
     TripReminder,
+    CalledOff {
+        reason: String,
+        /// What was paid and not given back.
+        refund: Paise,
+        voucher: Paise,
+        deadline: Timestamp,
+        /// Where the booker chooses.
+        link: String,
+    },
+    VoucherIssued {
+        code: String,
+        amount: Paise,
+        expires_at: Timestamp,
+    },
 }
 
 /// Somebody who comes.

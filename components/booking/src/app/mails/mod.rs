@@ -96,6 +96,12 @@ pub(super) enum MailIntent {
     DetailsReminder,
     TripReminder,
     Invoice,
+    /// The batch is called off, and the booker can choose what becomes of the money.
+    CalledOff,
+    /// Money became a voucher, by the key of the refund.
+    VoucherIssued {
+        key: String,
+    },
 }
 
 impl MailIntent {
@@ -124,6 +130,8 @@ impl MailIntent {
             Self::DetailsReminder => "details-reminder".into(),
             Self::TripReminder => "trip-reminder".into(),
             Self::Invoice => "invoice".into(),
+            Self::CalledOff => "called-off".into(),
+            Self::VoucherIssued { .. } => "voucher".into(),
         }
     }
 }
@@ -169,9 +177,11 @@ impl App {
     pub async fn send_mails(&self) -> Result<usize, BookingError> {
         let mut left = 0;
         for due in store::mail_list_due::<MailIntent>(&self.db, self.now(), RUN_MAILS_MAX).await? {
-            let sent = match self.mail(&due.key, due.booking_id, &due.mail).await? {
-                Some(mail) => self.peers.mail(&mail).await,
-                None => Ok(()),
+            let sent = match self.mail(&due.key, due.booking_id, &due.mail).await {
+                Ok(Some(mail)) => self.peers.mail(&mail).await,
+                Ok(None) => Ok(()),
+                Err(BookingError::Unavailable(cause)) => Err(MailError::Unavailable(cause)),
+                Err(error) => return Err(error),
             };
             match sent {
                 Ok(()) => store::mail_delete(&self.db, &due.key).await?,
