@@ -133,3 +133,27 @@ async fn a_batch_is_called_off_and_everybody_gets_what_they_choose() -> Result<(
     ensure!(report["mismatches"].as_array().is_some_and(Vec::is_empty), "{report}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gift_is_bought_mailed_and_given_back() -> Result<()> {
+    let system = System::start().await?;
+    let meera = Trekker::register(&system, "Meera Rao").await?;
+    let wish = json!({ "amount": 1500, "from": "Meera", "to": "Asha", "email": "asha@example.org", "words": "Walk" });
+    let gift = expect(meera.client.post("/api/bookings/gifts", &wish).await?, 201)?;
+    let id = text(&gift, "id")?;
+    let paid = meera.pay(&system, &meera.order(id).await?)?;
+    expect(meera.verify(id, &paid).await?, 200)?;
+    let mail = system.mailbox.wait_for("asha@example.org", "A gift from Meera", MAIL_MAX).await?;
+    let own = expect(meera.client.get("/api/payments/vouchers/mine").await?, 200)?;
+    let code = text(&own["vouchers"][0], "code")?;
+    ensure!(mail.text().contains(code) && available(&system.client(), code).await? == 1_500.0, "{own}");
+    let returned = expect(meera.client.post(&format!("/api/bookings/gifts/{id}/refund"), &json!({})).await?, 200)?;
+    ensure!(returned["status"] == "returned" && available(&system.client(), code).await? == 0.0, "{returned}");
+    let started = Instant::now();
+    let given_back = || system.razorpay.state()["refunds"].as_array().is_some_and(|refunds| refunds.len() == 1);
+    while !given_back() {
+        ensure!(started.elapsed() < Duration::from_secs(60), "the money did not come back");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}

@@ -297,6 +297,13 @@ fn message(message: &booking::Message) -> notice::Message {
             notice::Message::Notice(notice::Notice { trip: trip(about), news: super::notices::news(news) })
         }
         booking::Message::Invoice(about) => notice::Message::Invoice(trip(about)),
+        booking::Message::Gift { from, words, code, amount, expires_at } => notice::Message::Gift(notice::Gift {
+            from: from.clone(),
+            words: words.clone(),
+            code: code.clone(),
+            amount: *amount,
+            expires: *expires_at,
+        }),
     }
 }
 
@@ -480,6 +487,24 @@ impl booking::Peers for Booking {
             requested_by: request.requested_by.map_or_else(|| "system".to_owned(), |id| id.to_string()),
         };
         self.payment.credit(credit).await.map(drop).map_err(credit_error)
+    }
+
+    async fn gift(&self, gift: &sale::Gift) -> Result<(), booking::RefundError> {
+        let request = pay::CreditRequest {
+            key: gift.key(),
+            booking_id: gift.id,
+            owner_id: gift.buyer_id,
+            amount: gift.amount,
+            bonus: Paise::ZERO,
+            expires_at: gift.valid_until(),
+            reason: "Gift voucher".to_owned(),
+            requested_by: gift.buyer_id.to_string(),
+        };
+        self.payment.gift(request).await.map(drop).map_err(credit_error)
+    }
+
+    async fn gift_return(&self, gift: &sale::Gift) -> Result<(), booking::RefundError> {
+        self.payment.take_back(&gift.key(), "The buyer wants the money back").await.map_err(credit_error)
     }
 
     async fn voucher(&self, key: &str) -> Result<sale::IssuedVoucher, booking::RefundError> {

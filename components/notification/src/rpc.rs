@@ -5,12 +5,12 @@ use cairn_shared::{Paise, Timestamp, validate::Email};
 use crate::{
     domain::{
         Attachment, Balance, BookingCancelled, BookingConfirmed, CallOff, Cancellation, Clearance, Code, Confirmation,
-        Credit, Envelope, MailError, Message, Move, News, Notice, PaymentReceived, Person, Recipient, Refund,
+        Credit, Envelope, Gift, MailError, Message, Move, News, Notice, PaymentReceived, Person, Recipient, Refund,
         RefundKind, RefundState, Refusal, Request, RequestKind, Settlement, Transfer, Trip,
     },
     shell::{
         Exports, app,
-        bindings::exports::cairn::notification::{mail as wit, notices},
+        bindings::exports::cairn::notification::{gifts, mail as wit, notices},
     },
 };
 
@@ -172,6 +172,20 @@ impl notices::Guest for Exports {
     async fn voucher_issued(to: notices::Address, trip: wit::Trip, about: notices::Credit) -> Result<(), wit::Error> {
         let expires = Timestamp::from_millis(about.expires_at);
         notify(to, trip, News::VoucherIssued(Credit { code: about.code, amount: Paise(about.amount), expires })).await
+    }
+}
+
+impl gifts::Guest for Exports {
+    async fn gift_voucher(to: notices::Address, about: gifts::Gift) -> Result<(), wit::Error> {
+        let notices::Address { key, to, attachments } = to;
+        let gift = Gift {
+            from: about.from,
+            words: about.words,
+            code: about.code,
+            amount: Paise(about.amount),
+            expires: Timestamp::from_millis(about.expires_at),
+        };
+        queue(key, to, Message::Gift(gift), attachments).await
     }
 }
 

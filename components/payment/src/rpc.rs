@@ -339,6 +339,19 @@ fn tender(given: &vouchers::Tender) -> Result<Tender, vouchers::Error> {
     Ok(Tender { voucher_id: id("voucher-id", &given.voucher_id)?, amount: Paise(given.amount) })
 }
 
+fn credit_request(given: vouchers::CreditRequest) -> Result<CreditRequest, vouchers::Error> {
+    Ok(CreditRequest {
+        booking_id: id("booking-id", &given.booking_id)?,
+        owner_id: id("owner-id", &given.owner_id)?,
+        key: given.key,
+        amount: Paise(given.amount),
+        bonus: Paise(given.bonus),
+        expires_at: Timestamp::from_millis(given.expires_at),
+        reason: given.reason,
+        requested_by: given.requested_by,
+    })
+}
+
 impl vouchers::Guest for Exports {
     async fn quote(code: String, owed: i64, booking_id: Option<String>) -> Result<vouchers::Offer, vouchers::Error> {
         let app = app().await.map_err(vouchers::Error::Unavailable)?;
@@ -372,18 +385,18 @@ impl vouchers::Guest for Exports {
     }
 
     async fn credit(given: vouchers::CreditRequest) -> Result<vouchers::Voucher, vouchers::Error> {
-        let request = CreditRequest {
-            booking_id: id("booking-id", &given.booking_id)?,
-            owner_id: id("owner-id", &given.owner_id)?,
-            key: given.key,
-            amount: Paise(given.amount),
-            bonus: Paise(given.bonus),
-            expires_at: Timestamp::from_millis(given.expires_at),
-            reason: given.reason,
-            requested_by: given.requested_by,
-        };
         let app = app().await.map_err(vouchers::Error::Unavailable)?;
-        Ok(voucher(app.credit(request).await?))
+        Ok(voucher(app.credit(credit_request(given)?).await?))
+    }
+
+    async fn gift(given: vouchers::CreditRequest) -> Result<vouchers::Voucher, vouchers::Error> {
+        let app = app().await.map_err(vouchers::Error::Unavailable)?;
+        Ok(voucher(app.gift(credit_request(given)?).await?))
+    }
+
+    async fn take_back(key: String, reason: String) -> Result<(), vouchers::Error> {
+        let app = app().await.map_err(vouchers::Error::Unavailable)?;
+        Ok(app.take_back(&key, &reason).await?)
     }
 
     async fn get_issued(key: String) -> Result<vouchers::Voucher, vouchers::Error> {

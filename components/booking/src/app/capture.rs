@@ -123,6 +123,7 @@ impl App {
         let lease = self.new_lease();
         let taken = match self.lease_soon(id, &lease, None).await {
             Ok(taken) => taken,
+            Err(BookingError::NotFound) if self.take_gift(event, id, &payment).await? => return Ok(()),
             Err(BookingError::NotFound) => return self.take_orphan(event, id, &payment).await,
             Err(error) => return Err(error),
         };
@@ -378,6 +379,9 @@ impl App {
                     return Ok(());
                 }
                 let Some(mut booking) = store::booking_fetch(tx, id).await? else {
+                    if store::gift_fetch(tx, id).await?.is_some() {
+                        return Ok(());
+                    }
                     log::warn(
                         "an event tells of a booking that does not exist",
                         &[("booking", &id), ("kind", &event.kind)],

@@ -19,6 +19,7 @@ mod documents;
 mod expire;
 mod exports;
 mod failed;
+mod gifts;
 mod jobs;
 mod letters;
 mod mails;
@@ -54,6 +55,7 @@ pub use declarations::{Declared, Verdict};
 pub use documents::Seller;
 pub use exports::{Export, FileType, Piece, Selection, Sheet};
 pub use failed::FailedListing;
+pub use gifts::GIFTS_PATH;
 pub use jobs::Job;
 pub use letters::Letter;
 pub use mails::{Attachment, Mail, MailError, Message, News, Person, RefundNews, Trip};
@@ -151,10 +153,11 @@ impl Component for App {
         "0003_desk",
         "0004_documents",
         "0005_call_offs",
-        "0006_declarations"
+        "0006_declarations",
+        "0007_gifts"
     ];
     const JOBS: &'static [&'static str] =
-        &[events::RELAY_PATH, crate::http::EXPIRE_PATH, MAILS_PATH, CALL_OFFS_PATH, audit::SEAL_PATH];
+        &[events::RELAY_PATH, crate::http::EXPIRE_PATH, MAILS_PATH, CALL_OFFS_PATH, GIFTS_PATH, audit::SEAL_PATH];
     const AUDIT: Option<audit::Access> = Some(audit::Access {
         list: "/api/bookings/audit",
         check: "/api/bookings/audit/check",
@@ -192,6 +195,8 @@ pub enum BookingError {
     /// As [`BookingError::Forbidden`], where clients know it as a 401.
     NotYours,
     InvalidStatus,
+    /// What was given makes no sense, for people.
+    Invalid(String),
     /// Its seats were sold to others.
     BatchFull,
     BatchClosed,

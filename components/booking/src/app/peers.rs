@@ -4,7 +4,7 @@ use cairn_shared::{Id, Paise, Timestamp, async_trait};
 
 use super::{Mail, MailError};
 use crate::domain::{
-    Batch, CreateError, IssuedVoucher, Offer, OfflineDue, Payable, Payment, Quote, RefundRequest, Tender, Terms,
+    Batch, CreateError, Gift, IssuedVoucher, Offer, OfflineDue, Payable, Payment, Quote, RefundRequest, Tender, Terms,
     TrekSummary, VoucherTerms,
 };
 
@@ -156,7 +156,11 @@ pub trait Peers {
         request: &RefundRequest,
         terms: &VoucherTerms,
     ) -> Result<(), RefundError>;
-    /// The voucher that a refund became.
+    /// Makes what was paid for a gift its voucher.
+    async fn gift(&self, gift: &Gift) -> Result<(), RefundError>;
+    /// Gives the money of a gift back of which nothing was spent.
+    async fn gift_return(&self, gift: &Gift) -> Result<(), RefundError>;
+    /// The voucher that a refund, or a gift, became.
     async fn voucher(&self, key: &str) -> Result<IssuedVoucher, RefundError>;
     /// Books money that staff received for a booking of this customer.
     async fn record_offline(&self, booking_id: Id, user_id: Id, due: &OfflineDue) -> Result<Payment, OfflineError>;
@@ -281,6 +285,14 @@ impl Peers for NoPeers {
     }
 
     async fn credit(&self, _: Id, _: Id, _: &RefundRequest, _: &VoucherTerms) -> Result<(), RefundError> {
+        Err(RefundError::Unavailable(nobody()))
+    }
+
+    async fn gift(&self, _: &Gift) -> Result<(), RefundError> {
+        Err(RefundError::Unavailable(nobody()))
+    }
+
+    async fn gift_return(&self, _: &Gift) -> Result<(), RefundError> {
         Err(RefundError::Unavailable(nobody()))
     }
 

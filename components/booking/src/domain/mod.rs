@@ -7,6 +7,7 @@ mod cancellation;
 mod creation;
 mod declaration;
 mod documents;
+mod gift;
 mod gst;
 mod office;
 mod offline;
@@ -40,6 +41,7 @@ pub use declaration::{AnswerKind, Clearance, Cleared, DeclarationForm, Declarati
 pub use documents::{
     DocumentKind, Documented, DueDocument, Figures, document_due, document_to_credit, figures, series,
 };
+pub use gift::{Card, GIFT_MAX, GIFT_MIN, Gift, GiftStatus, NewGift, gift};
 pub use gst::{Billing, Gstin, InvalidGstin, InvalidState, State, Supply, supply};
 pub use office::{OfficeMove, OfficeRefusal, office_move};
 pub use offline::{OfflineDue, OfflineMethod, PaidStatus, Proof};

@@ -82,6 +82,12 @@ pub enum Refusal {
     NothingPreferred,
     #[error("Preferred batch not found in trek")]
     PreferredGone,
+    #[error("There is no such gift")]
+    GiftNotFound,
+    #[error("This gift was not paid: nothing can go back")]
+    GiftUnpaid,
+    #[error("Some of this gift is spent, or waits for a booking that is being paid")]
+    GiftSpent,
     #[error("This batch was not called off")]
     NotCalledOff,
     #[error("A choice has been made for this booking already. Please get in touch with us to change it.")]
@@ -161,6 +167,7 @@ impl Refusal {
                 | Self::NewBatchNotFound
                 | Self::NoDeclaration
                 | Self::NotCalledOff
+                | Self::GiftNotFound
         )
     }
 }

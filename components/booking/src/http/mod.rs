@@ -7,6 +7,7 @@ mod declarations;
 mod documents;
 mod exports;
 mod failed;
+mod gifts;
 mod jobs;
 mod lifecycle;
 mod lifecycle_body;
@@ -43,8 +44,8 @@ const PAGE_BOOKINGS: u32 = 10;
 pub const EXPIRE_PATH: &str = "/_jobs/expire";
 
 pub fn routes() -> Router<App> {
-    let router = lifecycle::routes(call_offs::routes(Router::default()));
-    let router = vouchers::routes(exports::routes(documents::routes(router)));
+    let router = gifts::routes(call_offs::routes(Router::default()));
+    let router = vouchers::routes(exports::routes(documents::routes(lifecycle::routes(router))));
     let router = declarations::routes(transfer::routes(router));
     let router = update::routes(office::routes(manual::routes(failed::routes(jobs::routes(router)))));
     router
@@ -67,6 +68,7 @@ impl From<BookingError> for Error {
         match error {
             BookingError::NotFound => Self::not_found("Booking not found"),
             BookingError::Forbidden(message) => Self::forbidden(message),
+            BookingError::Invalid(problem) => Self::bad_request(problem),
             BookingError::InvalidStatus => Self::bad_request("Invalid status"),
             BookingError::BatchFull => Self::bad_request("Cannot restore booking - batch is now full"),
             BookingError::BatchClosed => Self::bad_request("This batch is no longer open for booking"),

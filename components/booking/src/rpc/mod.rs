@@ -10,13 +10,13 @@ use crate::{
         RefundError, SeatsError, Trip, Unavailable,
     },
     domain::{
-        AddOn, Batch, BatchStatus, CreateError, CustomField, DiscountType, GatewayType, GstType, InitialAmount,
+        AddOn, Batch, BatchStatus, CreateError, CustomField, DiscountType, GatewayType, Gift, GstType, InitialAmount,
         IssuedVoucher, Kind, Offer, OfflineDue, OfflineMethod, PartialTerms, Payable, Payment, Quote, RefundRequest,
         RefundType, Tender, Terms, TrekSummary, VoucherTerms,
     },
     shell::bindings::cairn::{
         batch::{closing, schedule, seats, types as batch_types},
-        notification::mail,
+        notification::{gifts, mail},
         payment::{checkout, earnings, offline, promos, refunds, vouchers},
         trek::catalogue,
         user::{accounts, customers},
@@ -466,6 +466,24 @@ impl Peers for Links {
         vouchers::credit(credit).await.map(drop).map_err(credit_error)
     }
 
+    async fn gift(&self, gift: &Gift) -> Result<(), RefundError> {
+        let request = vouchers::CreditRequest {
+            key: gift.key(),
+            booking_id: gift.id.to_string(),
+            owner_id: gift.buyer_id.to_string(),
+            amount: gift.amount.0,
+            bonus: 0,
+            expires_at: gift.valid_until().millis(),
+            reason: "Gift voucher".to_owned(),
+            requested_by: gift.buyer_id.to_string(),
+        };
+        vouchers::gift(request).await.map(drop).map_err(credit_error)
+    }
+
+    async fn gift_return(&self, gift: &Gift) -> Result<(), RefundError> {
+        vouchers::take_back(gift.key(), "The buyer wants the money back".to_owned()).await.map_err(credit_error)
+    }
+
     async fn voucher(&self, key: &str) -> Result<IssuedVoucher, RefundError> {
         let issued = vouchers::get_issued(key.to_owned()).await.map_err(credit_error)?;
         let expires_at = Timestamp::from_millis(issued.expires_at);
@@ -533,6 +551,16 @@ impl Peers for Links {
                 })
             }
             Message::Invoice(about) => mail::Message::Invoice(trip(about)),
+            Message::Gift { from, words, code, amount, expires_at } => {
+                let about = gifts::Gift {
+                    from: from.clone(),
+                    words: words.clone(),
+                    code: code.clone(),
+                    amount: amount.0,
+                    expires_at: expires_at.millis(),
+                };
+                return gifts::gift_voucher(gifts::Address { key, to, attachments }, about).await.map_err(mail_error);
+            }
         };
         mail::enqueue(mail::Envelope { key, to, message, attachments }).await.map_err(mail_error)
     }

@@ -7,6 +7,7 @@ mod declaration;
 mod document;
 mod export;
 mod failed;
+mod gift;
 mod job;
 mod list;
 mod mail;
@@ -36,6 +37,9 @@ pub use export::{Cursor, booking_list_after, booking_list_paid_of_batch, failed_
 pub use failed::{
     FailedBooking, FailedFilter, FailedStats, failed_booking_fetch, failed_booking_hide, failed_booking_insert,
     failed_booking_page, failed_booking_remove, failed_booking_stats,
+};
+pub use gift::{
+    gift_fetch, gift_insert, gift_list_due, gift_list_of_buyer, gift_mailed, gift_move, gift_page, gift_pay,
 };
 pub use job::{
     JobDay, booking_list_starting, job_begin, job_list, job_report, job_report_fetch, reminder_insert, reminder_is_sent,

@@ -82,7 +82,7 @@ impl World {
             Message::Notice(_, News::BalanceReminder { .. }) => "reminder",
             Message::Notice(_, News::DetailsReminder) => "details",
             Message::Notice(_, News::UnpaidCancelled { .. }) => "unpaid",
-            Message::Notice(..) => "other",
+            Message::Notice(..) | Message::Gift { .. } => "other",
         };
         let mails = self.outside.mails.borrow_mut().drain(..).collect::<Vec<_>>();
         let mut sent: Vec<_> = mails.into_iter().map(|mail| (mail.email, kind(&mail.message))).collect();

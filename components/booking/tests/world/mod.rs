@@ -3,7 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     rc::Rc,
 };
 
@@ -13,7 +13,7 @@ use cairn_booking::{
         RefundError, SeatsError, Unavailable,
     },
     domain::{
-        AddOn, Batch, BatchStatus, Booking, CreateError, DiscountType, GatewayType, GstType, InitialAmount,
+        AddOn, Batch, BatchStatus, Booking, CreateError, DiscountType, GatewayType, Gift, GstType, InitialAmount,
         IssuedVoucher, Kind, Offer, OfflineDue, PartialTerms, Payable, Payment, Quote, RefundRequest, Tender, Terms,
         TrekSummary, VoucherTerms,
     },
@@ -67,6 +67,8 @@ pub struct Outside {
     pub vouchers: RefCell<BTreeMap<String, i64>>,
     /// Vouchers that money became, by the key of the refund.
     pub credits: RefCell<BTreeMap<String, IssuedVoucher>>,
+    /// Gifts whose money went back.
+    pub returned: RefCell<BTreeSet<Id>>,
     /// What vouchers have paid alone, by its key, with its booking.
     pub redeemed: RefCell<BTreeMap<Id, (Id, Payment)>>,
     /// Tax of the bookings whose money is earned.
@@ -483,6 +485,25 @@ impl Peers for Fake {
         self.plain("credit", effect).map_err(|Unavailable(cause)| RefundError::Unavailable(cause))
     }
 
+    async fn gift(&self, gift: &Gift) -> Result<(), RefundError> {
+        let effect = || {
+            let code = format!("GIFT-{}", self.0.credits.borrow().len());
+            let issued = IssuedVoucher { code, amount: gift.amount, expires_at: gift.valid_until() };
+            self.0.credits.borrow_mut().entry(gift.key()).or_insert(issued);
+        };
+        self.plain("gift", effect).map_err(|Unavailable(cause)| RefundError::Unavailable(cause))
+    }
+
+    async fn gift_return(&self, gift: &Gift) -> Result<(), RefundError> {
+        if let Some(problem) = self.0.refund_refusal.borrow().clone() {
+            return Err(RefundError::Refused(problem));
+        }
+        let effect = || {
+            self.0.returned.borrow_mut().insert(gift.id);
+        };
+        self.plain("gift_return", effect).map_err(|Unavailable(cause)| RefundError::Unavailable(cause))
+    }
+
     async fn voucher(&self, key: &str) -> Result<IssuedVoucher, RefundError> {
         let found = self.0.credits.borrow().get(key).cloned();
         found.ok_or_else(|| RefundError::Refused("unknown".into()))
@@ -669,6 +690,7 @@ impl World {
             offline: RefCell::default(),
             vouchers: RefCell::default(),
             credits: RefCell::default(),
+            returned: RefCell::default(),
             redeemed: RefCell::default(),
             earned: RefCell::default(),
             captured_online: Cell::default(),

@@ -111,6 +111,24 @@ pub enum Message {
     /// An invoice sent again, or for a booking that staff confirmed.
     Invoice(Trip),
     Notice(Notice),
+    Gift(Gift),
+}
+
+/// A voucher that somebody has bought for the reader.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Gift {
+    pub from: String,
+    pub words: String,
+    /// A secret: with it anybody can pay.
+    pub code: String,
+    pub amount: Paise,
+    pub expires: Timestamp,
+}
+
+impl std::fmt::Debug for Gift {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gift").field("amount", &self.amount).finish_non_exhaustive()
+    }
 }
 
 impl Message {
@@ -125,6 +143,7 @@ impl Message {
             Self::BookingCancelled(_) => "booking-cancelled",
             Self::Invoice(_) => "invoice",
             Self::Notice(notice) => notice.news.kind(),
+            Self::Gift(_) => "gift-voucher",
         }
     }
 
@@ -137,13 +156,14 @@ impl Message {
             | Self::BookingConfirmed(_)
             | Self::BookingCancelled(_)
             | Self::Invoice(_)
-            | Self::Notice(_) => None,
+            | Self::Notice(_)
+            | Self::Gift(_) => None,
         }
     }
 
     fn trip(&self) -> Option<&Trip> {
         match self {
-            Self::RegistrationCode(_) | Self::LoginCode(_) | Self::Welcome(_) => None,
+            Self::RegistrationCode(_) | Self::LoginCode(_) | Self::Welcome(_) | Self::Gift(_) => None,
             Self::PaymentReceived(payment) => Some(&payment.trip),
             Self::BookingConfirmed(booking) => Some(&booking.trip),
             Self::BookingCancelled(booking) => Some(&booking.trip),

@@ -37,6 +37,7 @@ pub fn letter(site: &Site, envelope: &Envelope) -> Letter {
         Message::BookingCancelled(booking) => site.booking_cancelled(booking),
         Message::Invoice(trip) => site.invoice(trip),
         Message::Notice(notice) => site.notice(notice),
+        Message::Gift(gift) => site.gift(gift),
     };
     let mut all = vec![Block::Paragraph(greeting)];
     all.extend(blocks);

@@ -5,9 +5,9 @@ use cairn_shared::Paise;
 use super::{Site, paragraph, rupees, trek_name, what_to_bring};
 use crate::{
     domain::{
-        Balance, CallOff, Cancellation, Clearance, Confirmation, Credit, Move, NAME_CHARS_MAX, News, Notice, Person,
-        REMARK_CHARS_MAX, Refund, RefundKind, RefundState, Refusal, Request, RequestKind, Settlement, Transfer, Trip,
-        one_line,
+        Balance, CallOff, Cancellation, Clearance, Confirmation, Credit, Gift, Move, NAME_CHARS_MAX, News, Notice,
+        Person, REMARK_CHARS_MAX, Refund, RefundKind, RefundState, Refusal, Request, RequestKind, Settlement, Transfer,
+        Trip, one_line,
     },
     letter::Block,
 };
@@ -318,6 +318,25 @@ impl Site {
         (format!("Your voucher: {}", rupees(about.amount)), blocks)
     }
 
+    /// A voucher that somebody has bought for the reader.
+    pub(super) fn gift(&self, about: &Gift) -> Mail {
+        let from = one_line(&about.from, NAME_CHARS_MAX);
+        let mut facts = Vec::new();
+        add_text(&mut facts, "Their words", &about.words);
+        facts.extend([
+            ("Code", one_line(&about.code, NAME_CHARS_MAX)),
+            ("Worth", rupees(about.amount)),
+            ("Valid until", self.day(about.expires)),
+        ]);
+        let blocks = vec![
+            paragraph(format!("{from} has a gift for you: a voucher for a walk in the mountains.")),
+            Block::Facts(facts),
+            paragraph(format!("Choose your trek on {} and give the code when you book.", self.frontend_url)),
+            paragraph("Please keep the code to yourself: whoever has it can use it."),
+        ];
+        (format!("A gift from {from}: {}", rupees(about.amount)), blocks)
+    }
+
     /// The trip without its participants.
     fn booked(&self, trip: &Trip) -> Vec<(&'static str, String)> {
         self.trip_facts(&Trip { participants: Vec::new(), ..trip.clone() })
@@ -402,6 +421,10 @@ mod tests {
     }
 
     fn write(news: News) -> Letter {
+        site_letter(Message::Notice(Notice { trip: trip(), news }))
+    }
+
+    fn site_letter(message: Message) -> Letter {
         let site = Site {
             name: "High Trails".into(),
             support_phone: Some("+91 98765 43210".into()),
@@ -409,7 +432,6 @@ mod tests {
             zone: Zone::INDIA,
         };
         let to = Recipient { name: "Asha".into(), email: Email::parse("asha@example.org").unwrap() };
-        let message = Message::Notice(Notice { trip: trip(), news });
         letter(&site, &Envelope { key: "k".into(), to, message, attachments: Vec::new() })
     }
 
@@ -537,6 +559,18 @@ mod tests {
         assert!(!write(News::CalledOff(call_off(Paise::ZERO))).text().contains("voucher"));
         let credit = Credit { code: "000G-40R4".into(), amount: Paise::rupees(8_800), expires: day("2027-03-01") };
         assert!(!format!("{credit:?}").contains("000G"), "a log shows no code");
+        let gift = Gift {
+            from: "Meera Rao".into(),
+            words: "Walk more".into(),
+            code: "000G-40R4".into(),
+            amount: Paise::rupees(500),
+            expires: day("2027-03-01"),
+        };
+        assert!(!format!("{gift:?}").contains("000G"), "a log shows no code");
+        let letter = site_letter(Message::Gift(gift)).text();
+        for part in ["Meera Rao has a gift", "Their words: Walk more", "Code: 000G-40R4", "Valid until: 01/03/2027"] {
+            assert!(letter.contains(part), "{part}: {letter}");
+        }
         says(
             News::VoucherIssued(credit),
             "Your voucher: \u{20b9}8,800.00",

@@ -10,9 +10,9 @@ use cairn_shared::{Id, Paise, Timestamp, Tx, page::Page};
 use super::{App, News, refunding::Purpose};
 use crate::{
     domain::{
-        self, CreditRequest, OpenError, Order, Payable, PayableStatus, Payment, PaymentError, REASON_CHARS_MAX,
-        RefundError, RefundKind, RefundRequest, StoredPayable, Tender, VOUCHER_CODE_BYTES, VOUCHER_RENEWAL, Voided,
-        Voucher, VoucherCode, VoucherKind, VoucherProblem, VoucherState,
+        self, CreditRequest, OpenError, Order, Payable, PayableStatus, Payment, PaymentError, Provider,
+        REASON_CHARS_MAX, Refund, RefundError, RefundKind, RefundRequest, RefundStatus, StoredPayable, Tender,
+        VOUCHER_CODE_BYTES, VOUCHER_RENEWAL, Voided, Voucher, VoucherCode, VoucherKind, VoucherProblem, VoucherState,
     },
     store::{self, Origin, Posted},
 };
@@ -178,15 +178,32 @@ impl App {
     ///
     /// # Errors
     /// [`RefundError`]; then nothing has changed.
-    pub async fn credit(&self, mut request: CreditRequest) -> Result<Voucher, RefundError> {
+    pub async fn credit(&self, request: CreditRequest) -> Result<Voucher, RefundError> {
+        self.credit_as(VoucherKind::Credit, request).await
+    }
+
+    /// As [`App::credit`], for what was paid to give it to somebody.
+    ///
+    /// # Errors
+    /// [`RefundError`]; then nothing has changed.
+    pub async fn gift(&self, request: CreditRequest) -> Result<Voucher, RefundError> {
+        self.credit_as(VoucherKind::Gift, request).await
+    }
+
+    async fn credit_as(&self, kind: VoucherKind, mut request: CreditRequest) -> Result<Voucher, RefundError> {
         request.validate(self.env.now()).map_err(RefundError::Invalid)?;
         request.reason = request.reason.chars().take(REASON_CHARS_MAX).collect();
-        let voucher = self.db.transaction(async |tx| self.credit_in_turn(tx, &request).await).await?;
+        let voucher = self.db.transaction(async |tx| self.credit_in_turn(tx, kind, &request).await).await?;
         self.env.wake_relay().await;
         Ok(voucher)
     }
 
-    async fn credit_in_turn(&self, tx: &Tx, request: &CreditRequest) -> Result<Voucher, RefundError> {
+    async fn credit_in_turn(
+        &self,
+        tx: &Tx,
+        kind: VoucherKind,
+        request: &CreditRequest,
+    ) -> Result<Voucher, RefundError> {
         store::booking_turn(tx, request.booking_id).await?;
         let refund = RefundRequest {
             key: request.key.clone(),
@@ -213,7 +230,7 @@ impl App {
             reason: request.reason.clone(),
             issued_by: request.requested_by.clone(),
             expires_at: request.expires_at,
-            ..self.blank_voucher(VoucherKind::Credit, &request.key)
+            ..self.blank_voucher(kind, &request.key)
         };
         self.insert_voucher(tx, &voucher).await?;
         let purpose = Purpose {
@@ -226,6 +243,63 @@ impl App {
             self.insert_refund(tx, payment, amount, purpose).await?;
         }
         store::voucher_fetch(tx, voucher.id, None).await?.ok_or(RefundError::Unknown)
+    }
+
+    /// Undoes a voucher that money became and that nobody has spent of: it is void, and its
+    /// refund goes to where the money came from instead. Repeated, it changes nothing.
+    ///
+    /// # Errors
+    /// [`RefundError::Unknown`], [`RefundError::Exceeds`] where not all of it is there, and
+    /// [`RefundError::Invalid`] where somebody else has withdrawn it, or it was given away.
+    pub async fn take_back(&self, key: &str, reason: &str) -> Result<(), RefundError> {
+        self.db
+            .transaction(async |tx| {
+                let request = store::request_fetch(tx, key).await?.ok_or(RefundError::Unknown)?.request;
+                store::booking_turn(tx, request.booking_id).await?;
+                let found = store::voucher_fetch_by_key(tx, key).await?.ok_or(RefundError::Unknown)?;
+                store::voucher_turn(tx, found.id).await?;
+                let voucher = store::voucher_fetch(tx, found.id, None).await?.ok_or(RefundError::Unknown)?;
+                let parts: Vec<_> = store::refund_list_of_request(tx, key).await?;
+                let mut parts = parts.into_iter().filter(|part| part.voucher_id == Some(voucher.id)).peekable();
+                if parts.peek().is_none() {
+                    return Ok(());
+                }
+                if voucher.voided.is_some() || voucher.bonus > Paise::ZERO {
+                    return Err(RefundError::Invalid("the voucher is void, or some of it was given away".into()));
+                }
+                if voucher.available() != voucher.amount {
+                    return Err(RefundError::Exceeds(voucher.available()));
+                }
+                for part in parts {
+                    self.take_part_back(tx, part).await?;
+                }
+                let by = request.requested_by;
+                let voided = Voided { at: self.env.now(), by: by.clone(), reason: reason.to_owned() };
+                store::voucher_void(tx, voucher.id, &voided).await?;
+                let after = store::voucher_fetch(tx, voucher.id, None).await?.ok_or(RefundError::Unknown)?;
+                Ok(self.note_voucher(tx, "voucher.take_back", Some(&voucher), &after, Some(by)).await?)
+            })
+            .await?;
+        self.env.wake_relay().await;
+        self.wake_refunds().await;
+        Ok(())
+    }
+
+    /// A refund that went to a voucher goes to where the money came from.
+    async fn take_part_back(&self, tx: &Tx, part: Refund) -> Result<(), RefundError> {
+        let payment = store::payment_fetch(tx, &part.payment_id).await?.ok_or(RefundError::Unknown)?;
+        if let Some(transfer) = domain::take_back_transfer(&part) {
+            store::ledger_post(tx, &transfer, self.env.now()).await?;
+        }
+        let asks_provider = payment.voucher_id.is_none() && payment.provider != Provider::Offline;
+        let due = asks_provider.then_some(self.env.now());
+        store::refund_redirect(tx, part.id, payment.voucher_id, due).await?;
+        let mut redirected = store::refund_fetch(tx, part.id).await?.ok_or(RefundError::Unknown)?;
+        redirected.booked = Some(RefundStatus::Failed);
+        if payment.voucher_id.is_some() {
+            redirected.status = RefundStatus::Success;
+        }
+        Ok(self.note_refund(tx, redirected).await?)
     }
 
     /// A voucher of nothing, with a new code.

@@ -26,7 +26,7 @@ pub use report::{GivenBack, Mismatch, MismatchKind, Report, Theirs, compare};
 pub use voucher::{
     CreditRequest, Tender, VOUCHER_CODE_BYTES, VOUCHER_RENEWAL, VOUCHER_VALIDITY, Voided, Voucher, VoucherCode,
     VoucherKind, VoucherProblem, VoucherState, bonus_transfer, breakage_transfer, check_amount, check_expiry,
-    tender_of, voucher_payment,
+    take_back_transfer, tender_of, voucher_payment,
 };
 
 /// The only currency there is.

@@ -2,7 +2,7 @@
 
 use cairn_shared::{Id, Paise, Timestamp, time::DAY};
 
-use super::{AMOUNT_MIN, Account, CURRENCY, Kind, Payment, Provider, Transfer, check_text, text_enum};
+use super::{AMOUNT_MIN, Account, CURRENCY, Kind, Payment, Provider, Refund, Transfer, check_text, text_enum};
 
 /// How long a voucher is valid where nobody says otherwise.
 pub const VOUCHER_VALIDITY: i64 = 365 * DAY;
@@ -299,6 +299,20 @@ fn credit_transfer(id: String, debit: Account, credit: Account, amount: Paise, v
 pub fn bonus_transfer(voucher: &Voucher) -> Option<Transfer> {
     let id = format!("voucher:{}:bonus", voucher.id);
     credit_transfer(id, Account::Goodwill, Account::Vouchers, voucher.bonus, voucher)
+}
+
+/// Takes out of a voucher what a refund had brought into it; none for another refund.
+pub fn take_back_transfer(part: &Refund) -> Option<Transfer> {
+    part.voucher_id.map(|voucher_id| Transfer {
+        id: format!("refund:{}:taken-back:{}", part.id, part.retries),
+        debit: Account::Vouchers,
+        credit: Account::Unearned,
+        amount: part.amount,
+        booking_id: part.booking_id,
+        payment_id: Some(part.payment_id.clone()),
+        refund_id: Some(part.id),
+        voucher_id: Some(voucher_id),
+    })
 }
 
 /// What is left of a voucher that nobody can use any more is earned. `nth` counts how

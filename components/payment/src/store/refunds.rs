@@ -121,6 +121,18 @@ pub async fn refund_retry(tx: &Tx, refund: &Refund, now: Timestamp) -> Result<()
     tx.execute(update, params![now, refund.id]).await
 }
 
+/// Has a refund that went to a voucher go elsewhere: to another voucher, or to where it is
+/// to be asked for.
+pub async fn refund_redirect(
+    tx: &Tx,
+    id: Id,
+    voucher_id: Option<Id>,
+    next_attempt_at: Option<Timestamp>,
+) -> Result<(), DbError> {
+    let update = "UPDATE refunds SET voucher_id = $1, status = 'processing', retries = retries + 1, attempts = 0,                   settled_at = NULL, next_attempt_at = $2 WHERE id = $3";
+    tx.execute(update, params![voucher_id, next_attempt_at, id]).await
+}
+
 /// The refund that this one of the provider's carried out in vain.
 pub async fn refund_fetch_by_failure(sql: &impl Sql, provider_id: &str) -> Result<Option<Refund>, DbError> {
     let select = [REFUND, " WHERE id = (SELECT refund_id FROM refund_failures WHERE provider_id = $1)"].concat();

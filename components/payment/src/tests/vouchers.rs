@@ -260,6 +260,41 @@ async fn money_of_a_booking_becomes_a_voucher_once_and_no_more_of_it_than_is_the
 }
 
 #[tokio::test]
+async fn a_gift_that_nobody_spent_of_goes_back_to_who_has_paid_it() {
+    let world = World::new().await;
+    let gift = world.booking("gift").await;
+    pay(&world, gift, "pay_1").await;
+    let request = || CreditRequest { bonus: Paise::ZERO, ..credit(&world, gift, "gift/1", PRICE) };
+    let voucher = world.app.gift(request()).await.unwrap();
+    assert_eq!((voucher.kind.as_str(), voucher.balance), ("gift", Paise(PRICE)));
+    assert_eq!((world.balance("unearned").await, world.balance("vouchers").await), (0, -PRICE));
+    open(&world, "a", tender(&voucher, 100_000)).await.unwrap();
+    let reserved = world.app.take_back("gift/1", "changed their mind").await;
+    assert!(matches!(reserved, Err(RefundError::Exceeds(Paise(154_200)))), "{reserved:?}");
+    world.app.open(world.payable("a", Kind::Full, PRICE), None).await.unwrap();
+    for _ in 0..2 {
+        world.app.take_back("gift/1", "changed their mind").await.unwrap();
+        world.job("/_jobs/refunds").await;
+        check(&world).await;
+    }
+    assert_eq!(world.double.0.borrow().refunds.values().map(|refund| refund.amount).sum::<i64>(), PRICE);
+    assert_eq!(found(&world, &voucher).await.state(world.now()), VoucherState::Void);
+    assert_eq!((world.balance("provider").await, world.balance("vouchers").await), (0, 0));
+    assert_eq!(world.app.gift(request()).await.unwrap().id, voucher.id, "its key names it still");
+    let spent = world.booking("other").await;
+    pay(&world, spent, "pay_2").await;
+    let request = CreditRequest { bonus: Paise::ZERO, ..credit(&world, spent, "gift/2", PRICE) };
+    let voucher = world.app.gift(request).await.unwrap();
+    redeem(&world, "b", "key", &voucher).await.unwrap();
+    let refused = world.app.take_back("gift/2", "too late").await;
+    assert!(matches!(refused, Err(RefundError::Exceeds(Paise::ZERO))), "{refused:?}");
+    assert!(matches!(world.app.take_back("gift/3", "x").await, Err(RefundError::Unknown)));
+    check(&world).await;
+    let report = world.job("/_jobs/report").await;
+    assert_eq!(report["mismatches"], json!(0), "{report}");
+}
+
+#[tokio::test]
 async fn a_voucher_is_void_for_all_but_who_has_reserved_it() {
     let world = World::new().await;
     let voucher = given(&world, "a", PRICE).await;

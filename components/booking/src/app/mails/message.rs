@@ -28,6 +28,14 @@ pub enum Message {
         payment_id: String,
     },
     Invoice(Trip),
+    /// A voucher that somebody has bought for the reader.
+    Gift {
+        from: String,
+        words: String,
+        code: String,
+        amount: Paise,
+        expires_at: Timestamp,
+    },
     Notice(Trip, News),
 }
 
