@@ -255,7 +255,7 @@ impl App {
     /// Makes the seats the booking's for good; takes them again if its hold has run out, or
     /// if somebody died who may have held another number while the booking was not paid.
     pub(super) async fn seat(&self, booking: &Booking, left_open: bool) -> Result<(), SeatsError> {
-        if !left_open || booking.status != Status::PendingPayment {
+        if !left_open || booking.status.is_paid() {
             match self.peers.confirm(booking.id).await {
                 Err(SeatsError::NoHold) => {}
                 outcome => return outcome,

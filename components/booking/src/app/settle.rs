@@ -55,7 +55,9 @@ impl App {
                 }
             }
         }
-        if !booking.status.holds_seats() || booking.status == Status::Creating {
+        // After its session a booking keeps no seats: a change that died may have held others.
+        let holds = booking.status.holds_seats() && booking.status != Status::Creating;
+        if !holds || booking.session_over(self.now()) {
             self.peers.release(id).await?;
         }
         match payable(&booking).filter(|_| booking.status.is_paid()) {
