@@ -41,6 +41,13 @@ pub fn hot_batch() -> Id {
     Id::derive(&["bench", "batch"])
 }
 
+/// Departures that share the demand, and how many there are.
+pub const SPREAD: usize = 100;
+
+pub fn spread_batch(number: usize) -> Id {
+    Id::derive(&["bench", "batch", &number.to_string()])
+}
+
 /// Issues sessions as the user service does.
 pub struct Tickets {
     sessions: Sessions,
@@ -60,8 +67,8 @@ impl Tickets {
     }
 }
 
-/// Fills the databases of a stopped host with so many people who can book, and a
-/// departure of the trek `trek_id`.
+/// Fills the databases of a stopped host with so many people who can book, and
+/// departures of the trek `trek_id`.
 ///
 /// # Errors
 /// A database cannot be opened or written.
@@ -69,7 +76,9 @@ pub async fn fill(data: &Path, trek_id: Id, count: usize) -> Result<()> {
     let open = async |name: &str| Db::open_file(&data.join("sqlite").join(format!("{name}.db"))).await;
     let (user, batch) = (open("user").await?, open("batch").await?);
     people(&user, count).await.context("people")?;
-    departure(&batch, trek_id).await.context("the departure")?;
+    for id in (0..SPREAD).map(spread_batch).chain([hot_batch()]) {
+        departure(&batch, id, trek_id).await.context("a departure")?;
+    }
     for db in [user, batch] {
         // The files are copied next: everything has to be in them, and not in a log.
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)", params![]).await?;
@@ -107,11 +116,11 @@ async fn people(db: &Db, count: usize) -> Result<()> {
     Ok(())
 }
 
-async fn departure(db: &Db, trek_id: Id) -> Result<()> {
+async fn departure(db: &Db, id: Id, trek_id: Id) -> Result<()> {
     let now = Timestamp::now();
     let start_date = Zone::INDIA.calendar_day(now).plus(STARTS_IN);
     let batch = cairn_batch::domain::Batch {
-        id: hot_batch(),
+        id,
         trek_id,
         trek_name: String::new(),
         start_date,

@@ -103,17 +103,7 @@ impl Pair {
     /// # Errors
     /// One of them does not come up.
     pub async fn start(twin: &Path) -> Result<Self> {
-        let unlimited = u32::MAX.to_string();
-        let limits = [("RATE_LIMIT_MAX_REQUESTS", unlimited.as_str()), ("RATE_LIMIT_STRICT_MAX", unlimited.as_str())];
-        let mut host = System::start_with(&limits).await.context("the host")?;
-        // Payments are told by clients alone, so that only what they ask is measured.
-        host.razorpay.set_faults(Faults {
-            webhooks: WebhookFaults { lose: Budget::Always, ..WebhookFaults::default() },
-            ..Faults::default()
-        });
-        let (trek_id, slug) = first_trek(&host.client()).await?;
-        host.stop().await?;
-        seed::fill(host.data(), trek_id.parse()?, seed::PEOPLE).await?;
+        let (mut host, trek_id, slug) = seeded_host().await?;
         let twin_data = host.data().with_extension("twin");
         copy_folder(&host.data().join("sqlite"), &twin_data.join("sqlite"))?;
         host.launch().await?;
@@ -127,6 +117,26 @@ impl Pair {
         ];
         Ok(Self { host, _twin: twin, targets, slug, trek_id, secret: secret.context("a secret")? })
     }
+}
+
+/// A host that is stopped, with the people and departures of [`seed`]; id and address of
+/// the trek that these are of. Payments are told by clients alone, so that only what they
+/// ask is measured.
+///
+/// # Errors
+/// It does not come up.
+pub async fn seeded_host() -> Result<(System, String, String)> {
+    let unlimited = u32::MAX.to_string();
+    let limits = [("RATE_LIMIT_MAX_REQUESTS", unlimited.as_str()), ("RATE_LIMIT_STRICT_MAX", unlimited.as_str())];
+    let mut host = System::start_with(&limits).await.context("the host")?;
+    host.razorpay.set_faults(Faults {
+        webhooks: WebhookFaults { lose: Budget::Always, ..WebhookFaults::default() },
+        ..Faults::default()
+    });
+    let (trek_id, slug) = first_trek(&host.client()).await?;
+    host.stop().await?;
+    seed::fill(host.data(), trek_id.parse()?, seed::PEOPLE).await?;
+    Ok((host, trek_id, slug))
 }
 
 /// Id and address of the first trek of the list.

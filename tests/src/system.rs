@@ -226,6 +226,25 @@ impl System {
         }
     }
 
+    /// Moves the data of a system that is stopped to an empty Postgres database, where it
+    /// stays.
+    ///
+    /// # Errors
+    /// The move fails.
+    pub fn move_to_postgres(&mut self, url: &str) -> Result<()> {
+        let mut command = cairn()?;
+        command.args(["db", "move", "--from", "sqlite", "--to", "postgres", "--database", url]);
+        command.arg("--app").arg(root()?.join("spin.toml")).arg("--data").arg(&self.data);
+        command.arg("--compiled").arg(std::env::temp_dir().join("cairn-test-compiled"));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let moved = command.output().with_context(|| format!("{command:?} cannot be started"))?;
+        if !moved.status.success() {
+            bail!("the data was not moved:\n{}", String::from_utf8_lossy(&moved.stderr));
+        }
+        self.environment.push(("CAIRN_DATABASE_URL".to_owned(), url.to_owned()));
+        Ok(())
+    }
+
     /// What the process has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.data.with_extension("log")).unwrap_or_default()

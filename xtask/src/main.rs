@@ -25,6 +25,8 @@ cargo xtask <command>
   test [--with-spin] all tests; exits non-zero on any failure
   bench [--seconds N] [--rounds N] [--connections N] [--only NAME] [--other NAME=URL]
                      our host against the same services without WebAssembly
+  bench bookings [--seconds N] [--rounds N] [--connections N]
+                     bookings a second that are on disk, on SQLite and on Postgres
   soak [--release] [--swaps N] [--connections N] [--quiet SECONDS]
                      200 swaps while people book, and what requests notice of it
   soak simulation [--release] [--seeds N] [--seed S]

@@ -15,16 +15,26 @@ use anyhow::{Context, Result, bail};
 /// How long the server may take to answer.
 const START_MAX: Duration = Duration::from_secs(60);
 
-/// Nothing here outlives the tests, so nothing has to reach the disk. The tests of one
-/// run have some connections each.
-const SETTINGS: [&str; 6] = [
-    "listen_addresses=127.0.0.1",
-    "unix_socket_directories=",
-    "fsync=off",
-    "synchronous_commit=off",
-    "full_page_writes=off",
-    "max_connections=300",
-];
+/// The tests of one run have some connections each.
+const SETTINGS: [&str; 3] = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=300"];
+
+/// What a server does with commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disk {
+    /// Nothing outlives the tests, so nothing has to reach the disk.
+    Spared,
+    /// Every commit is synced, as where data is kept.
+    Synced,
+}
+
+impl Disk {
+    fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Spared => &["fsync=off", "synchronous_commit=off", "full_page_writes=off"],
+            Self::Synced => &[],
+        }
+    }
+}
 
 /// A running server, stopped and removed when dropped.
 pub struct Server {
@@ -36,6 +46,11 @@ pub struct Server {
 impl Server {
     /// Starts a server. None, with a line that says so, where this machine has no Postgres.
     pub fn start() -> Result<Option<Self>> {
+        Self::start_with(Disk::Spared)
+    }
+
+    /// As [`Server::start`].
+    pub fn start_with(disk: Disk) -> Result<Option<Self>> {
         let Some(programs) = programs() else {
             println!(
                 "skipped: everything on Postgres, since no `initdb` is installed (Debian: apt install postgresql)"
@@ -70,7 +85,7 @@ impl Server {
         let log = fs::File::create(folder.join("log"))?;
         let mut postgres = command("postgres");
         postgres.arg("-D").arg(&data).arg("-p").arg(port.to_string()).stdout(log.try_clone()?).stderr(log);
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter().chain(disk.settings()) {
             postgres.args(["-c", setting]);
         }
         let process = postgres.spawn().context("postgres cannot be started")?;
