@@ -83,9 +83,7 @@ impl System {
         razorpay.set_webhook_url(format!("http://{listen}/api/payments/webhook"));
         let engine = Engine::chosen();
         let mut environment = environment(&razorpay, &mailbox, settings);
-        if engine == Engine::Cairn
-            && let Some(url) = postgres::database().await?
-        {
+        if let Some(url) = postgres::database().await? {
             environment.push(("CAIRN_DATABASE_URL".to_owned(), url));
         }
         let mut system = Self {

@@ -105,7 +105,21 @@ fn start(data: &Path, listen: &str, more: &[String]) -> Result<Child> {
             spin.env(format!("SPIN_VARIABLE_{name}"), value);
         }
     }
+    if let Some(host) = up::setting("CAIRN_DATABASE_URL").as_deref().and_then(database_host) {
+        spin.env("SPIN_VARIABLE_CAIRN_DATABASE_HOST", host);
+    }
     spin.stdin(Stdio::null()).spawn().context("spin cannot be started")
+}
+
+/// The host and port of a database's address, which Spin has to be told by themselves.
+fn database_host(url: &str) -> Option<String> {
+    let authority = url.split_once("://")?.1.split(['/', '?']).next()?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    if host.is_empty() {
+        return None;
+    }
+    Some(if has_port { host.to_owned() } else { format!("{host}:5432") })
 }
 
 fn welcome(listen: &str) -> String {
@@ -196,6 +210,17 @@ mod tests {
         let wanted = wanted.replace("\".cairn-spin/key_value", "\"../.cairn-spin/key_value");
         let shipped = fs::read_to_string(root().join("spin/runtime-config.toml")).unwrap();
         assert_eq!(shipped.parse::<Table>().unwrap(), wanted.parse::<Table>().unwrap(), "it should be:\n{wanted}");
+    }
+
+    #[test]
+    fn the_host_of_a_database_has_a_port() {
+        assert_eq!(
+            database_host("postgres://a:b@db.example/cairn?sslmode=require").as_deref(),
+            Some("db.example:5432")
+        );
+        assert_eq!(database_host("postgres://db:5433").as_deref(), Some("db:5433"));
+        assert_eq!(database_host("postgres://a:b@[::1]:5433/cairn").as_deref(), Some("[::1]:5433"));
+        assert_eq!(database_host(""), None);
     }
 
     #[test]

@@ -100,8 +100,13 @@ fn spin(host: &Path) -> Result<()> {
     }
     succeed(cargo().args(["test", "--package", "cairn-spin-compose", "--features", "encode"]))?;
     crate::spin::compose()?;
-    let mut journey = cargo();
-    journey.args(["test", "--package", "cairn-tests", "--test", "journey"]);
-    journey.env("CAIRN_BIN", host).env("CAIRN_XTASK", std::env::current_exe()?);
-    succeed(journey.env("CAIRN_TEST_ENGINE", "spin"))
+    let server = Server::start()?;
+    for url in std::iter::once(None).chain(server.iter().map(|server| Some(server.url()))) {
+        println!("the journey under Spin, on {}…", if url.is_some() { "Postgres" } else { "SQLite" });
+        let mut journey = cargo();
+        journey.args(["test", "--package", "cairn-tests", "--test", "journey"]).env("CAIRN_TEST_ENGINE", "spin");
+        journey.env("CAIRN_BIN", host).env("CAIRN_XTASK", std::env::current_exe()?);
+        succeed(journey.envs(url.map(|url| (TEST_POSTGRES, url))))?;
+    }
+    Ok(())
 }

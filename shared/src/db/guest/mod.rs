@@ -55,21 +55,21 @@ impl Database {
     pub async fn begin(&self, turn: Option<Turn>) -> Result<Transaction, DbError> {
         match self {
             Self::Sqlite(database) => database.begin().map(Transaction::Sqlite),
-            Self::Postgres(database) => database.begin(turn).map(Transaction::Postgres),
+            Self::Postgres(database) => database.begin(turn).await.map(Transaction::Postgres),
         }
     }
 
     pub async fn query(&self, statement: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
         match self {
             Self::Sqlite(database) => database.query(statement, params),
-            Self::Postgres(database) => database.query(statement, params),
+            Self::Postgres(database) => database.query(statement, params).await,
         }
     }
 
     pub async fn affected(&self, statement: &str, params: Vec<Value>) -> Result<u64, DbError> {
         match self {
             Self::Sqlite(database) => database.affected(statement, params),
-            Self::Postgres(database) => database.affected(statement, params),
+            Self::Postgres(database) => database.affected(statement, params).await,
         }
     }
 }
@@ -78,28 +78,28 @@ impl Transaction {
     pub async fn query(&self, statement: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
         match self {
             Self::Sqlite(tx) => tx.query(statement, params),
-            Self::Postgres(tx) => tx.query(statement, params),
+            Self::Postgres(tx) => tx.query(statement, params).await,
         }
     }
 
     pub async fn affected(&self, statement: &str, params: Vec<Value>) -> Result<u64, DbError> {
         match self {
             Self::Sqlite(tx) => tx.affected(statement, params),
-            Self::Postgres(tx) => tx.affected(statement, params),
+            Self::Postgres(tx) => tx.affected(statement, params).await,
         }
     }
 
     pub async fn commit(self) -> Result<(), DbError> {
         match self {
             Self::Sqlite(tx) => tx.commit(),
-            Self::Postgres(tx) => tx.commit(),
+            Self::Postgres(tx) => tx.commit().await,
         }
     }
 
     pub async fn rollback(self) -> Result<(), DbError> {
         match self {
             Self::Sqlite(tx) => tx.rollback(),
-            Self::Postgres(tx) => tx.rollback(),
+            Self::Postgres(tx) => tx.rollback().await,
         }
     }
 }

@@ -13,19 +13,30 @@ pub struct Database {
     address: Rc<str>,
     /// Makes the schema, where the address does not come from a host that did.
     schema: Option<Rc<str>>,
+    calls: Calls,
+}
+
+/// How the host is called.
+#[derive(Clone, Copy)]
+enum Calls {
+    /// One after the other: nothing else runs in an instance meanwhile.
+    Alone,
+    /// Other requests of the instance go on meanwhile. Spin runs many in one, and a lock
+    /// may be held by the one beside. Its other `query` also never returns without rows.
+    Beside,
 }
 
 /// An open transaction, rolled back when it is dropped: not every host does that itself
 /// before somebody else gets the connection.
 pub struct Transaction {
-    connection: spin::Connection,
+    connection: Connection,
     ended: bool,
 }
 
 impl Database {
     /// The database that the host keeps for this component.
     pub fn own(address: &str) -> Self {
-        Self { address: address.into(), schema: None }
+        Self { address: address.into(), schema: None, calls: Calls::Alone }
     }
 
     /// This schema of a database.
@@ -33,7 +44,9 @@ impl Database {
         let mark = if address.contains('?') { "&" } else { "?" };
         Self {
             address: [address, mark, "options=-csearch_path%3D", schema].concat().into(),
-            schema: Some(["CREATE SCHEMA IF NOT EXISTS ", schema].concat().into()),
+            // In quotes, since a name such as `user` is a word of SQL too.
+            schema: Some(["CREATE SCHEMA IF NOT EXISTS \"", schema, "\""].concat().into()),
+            calls: Calls::Beside,
         }
     }
 
@@ -41,48 +54,52 @@ impl Database {
         self.schema.as_deref()
     }
 
-    fn connection(&self) -> Result<spin::Connection, DbError> {
-        spin::Connection::open(&self.address).map_err(failure)
+    async fn connection(&self) -> Result<Connection, DbError> {
+        let opened = match self.calls {
+            Calls::Alone => spin::Connection::open(&self.address),
+            Calls::Beside => spin::Connection::open_async(self.address.to_string()).await,
+        };
+        Ok(Connection { inner: opened.map_err(failure)?, calls: self.calls })
     }
 
-    pub fn begin(&self, turn: Option<Turn>) -> Result<Transaction, DbError> {
-        let connection = self.connection()?;
-        connection.execute(postgres::BEGIN, &[]).map_err(failure)?;
+    pub async fn begin(&self, turn: Option<Turn>) -> Result<Transaction, DbError> {
+        let connection = self.connection().await?;
+        connection.execute(postgres::BEGIN, Vec::new()).await?;
         let tx = Transaction { connection, ended: false };
         if let Some(turn) = turn {
-            tx.affected(postgres::gate(turn), Vec::new())?;
+            tx.affected(postgres::gate(turn), Vec::new()).await?;
         }
         Ok(tx)
     }
 
-    pub fn query(&self, statement: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
-        query(&self.connection()?, statement, params)
+    pub async fn query(&self, statement: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
+        self.connection().await?.query(statement, params).await
     }
 
-    pub fn affected(&self, statement: &str, params: Vec<Value>) -> Result<u64, DbError> {
-        self.connection()?.execute(statement, &bound(params)).map_err(failure)
+    pub async fn affected(&self, statement: &str, params: Vec<Value>) -> Result<u64, DbError> {
+        self.connection().await?.execute(statement, params).await
     }
 }
 
 impl Transaction {
-    pub fn query(&self, statement: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
-        query(&self.connection, statement, params)
+    pub async fn query(&self, statement: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
+        self.connection.query(statement, params).await
     }
 
-    pub fn affected(&self, statement: &str, params: Vec<Value>) -> Result<u64, DbError> {
-        self.connection.execute(statement, &bound(params)).map_err(failure)
+    pub async fn affected(&self, statement: &str, params: Vec<Value>) -> Result<u64, DbError> {
+        self.connection.execute(statement, params).await
     }
 
-    pub fn commit(self) -> Result<(), DbError> {
-        self.end("COMMIT")
+    pub async fn commit(self) -> Result<(), DbError> {
+        self.end("COMMIT").await
     }
 
-    pub fn rollback(self) -> Result<(), DbError> {
-        self.end("ROLLBACK")
+    pub async fn rollback(self) -> Result<(), DbError> {
+        self.end("ROLLBACK").await
     }
 
-    fn end(mut self, statement: &str) -> Result<(), DbError> {
-        self.connection.execute(statement, &[]).map_err(failure)?;
+    async fn end(mut self, statement: &str) -> Result<(), DbError> {
+        self.connection.execute(statement, Vec::new()).await?;
         self.ended = true;
         Ok(())
     }
@@ -91,19 +108,47 @@ impl Transaction {
 impl Drop for Transaction {
     fn drop(&mut self) {
         if !self.ended
-            && let Err(error) = self.connection.execute("ROLLBACK", &[])
+            && let Err(error) = self.connection.inner.execute("ROLLBACK", &[])
         {
             crate::log::warn("a transaction was not rolled back", &[("cause", &failure(error))]);
         }
     }
 }
 
-fn query(connection: &spin::Connection, statement: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
-    let answer = connection.query(statement, &bound(params)).map_err(failure)?;
-    let columns = answer.columns.into_iter().map(|column| column.name).collect();
-    let values: Result<Vec<Vec<Value>>, DbError> =
-        answer.rows.into_iter().map(|row| row.into_iter().map(from_spin).collect()).collect();
-    Ok(rows(columns, values?.into_iter()))
+/// A connection of the host's pool.
+struct Connection {
+    inner: spin::Connection,
+    calls: Calls,
+}
+
+impl Connection {
+    async fn execute(&self, statement: &str, params: Vec<Value>) -> Result<u64, DbError> {
+        let executed = match self.calls {
+            Calls::Alone => self.inner.execute(statement, &bound(params)),
+            Calls::Beside => self.inner.execute_async(statement.to_owned(), bound(params)).await,
+        };
+        executed.map_err(failure)
+    }
+
+    async fn query(&self, statement: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
+        let (columns, found) = match self.calls {
+            Calls::Alone => {
+                let answer = self.inner.query(statement, &bound(params)).map_err(failure)?;
+                (answer.columns, answer.rows)
+            }
+            Calls::Beside => {
+                let streaming = self.inner.query_async(statement.to_owned(), bound(params));
+                let (columns, rows, end) = streaming.await.map_err(failure)?;
+                let found = rows.collect().await;
+                end.await.map_err(failure)?;
+                (columns, found)
+            }
+        };
+        let columns = columns.into_iter().map(|column| column.name).collect();
+        let values: Result<Vec<Vec<Value>>, DbError> =
+            found.into_iter().map(|row| row.into_iter().map(from_spin).collect()).collect();
+        Ok(rows(columns, values?.into_iter()))
+    }
 }
 
 fn bound(params: Vec<Value>) -> Vec<spin::ParameterValue> {
