@@ -168,7 +168,7 @@ fn every_component_is_granted_its_own_database_alone() {
         let own: &[&str] = if component.id == "gateway" { &[] } else { &[&component.id] };
         assert_eq!(component.sqlite_databases, own, "{}", component.id);
         let source = format!("target/wasm32-wasip2/component/cairn_{}.wasm", component.id);
-        assert_eq!(component.source, Path::new(&source));
+        assert_eq!(component.source, manifest::Source::File(source.into()));
     }
 }
 
