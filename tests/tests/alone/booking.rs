@@ -18,13 +18,21 @@ const PROMOS: &str = "cairn:payment/promos";
 const OFFLINE: &str = "cairn:payment/offline";
 const CHECKOUT: &str = "cairn:payment/checkout";
 const REFUNDS: &str = "cairn:payment/refunds";
+const VOUCHERS: &str = "cairn:payment/vouchers";
+const EARNINGS: &str = "cairn:payment/earnings";
+const CLOSING: &str = "cairn:batch/closing";
+const GIFTS: &str = "cairn:notification/gifts";
 const MAIL: &str = "cairn:notification/mail";
 const NOTICES: &str = "cairn:notification/notices";
-const NOTICE_KINDS: [&str; 11] = [
+const NOTICE_KINDS: [&str; 17] = [
     "booking-confirmed",
     "balance-received",
     "booking-cancelled",
     "seat-cancelled",
+    "seat-transferred",
+    "declaration-wanted",
+    "declaration-received",
+    "declaration-decided",
     "dates-changed",
     "request-declined",
     "request-received",
@@ -32,7 +40,11 @@ const NOTICE_KINDS: [&str; 11] = [
     "balance-reminder",
     "details-reminder",
     "trip-reminder",
+    "called-off",
+    "voucher-issued",
 ];
+
+const VOUCHER_CALLS: [&str; 7] = ["quote", "open", "redeem", "credit", "gift", "take-back", "get-issued"];
 
 const MONTH_MS: i64 = 30 * 86_400_000;
 
@@ -100,7 +112,14 @@ fn agreeable() -> Stage {
         .answer(CHECKOUT, "list-payments", |_| ok(Val::List(Vec::new())))
         .answer(CHECKOUT, "refund-all", |_| done())
         .answer(REFUNDS, "refund", |_| unavailable("nothing is given back here"))
+        .answer(EARNINGS, "earn", |_| done())
+        .answer(EARNINGS, "defer", |_| done())
+        .answer(CLOSING, "cancel", |_| done())
+        .answer(GIFTS, "gift-voucher", |_| done())
         .answer(MAIL, "enqueue", |_| done());
+    let stage = VOUCHER_CALLS
+        .iter()
+        .fold(stage, |stage, call| stage.answer(VOUCHERS, call, |_| unavailable("there are no vouchers here")));
     NOTICE_KINDS.iter().fold(stage, |stage, kind| stage.answer(NOTICES, kind, |_| done()))
 }
 

@@ -5,10 +5,7 @@ use cairn_shared::{Id, Paise, Timestamp, Tx, id::random, identity::Caller};
 
 use super::{App, BookingError};
 use crate::{
-    domain::{
-        Billing, Booking, DocumentKind, Documented, DueDocument, Gstin, Refusal, Status, document_due,
-        document_to_credit, series,
-    },
+    domain::{Billing, Booking, DocumentKind, Documented, DueDocument, Gstin, Refusal, Status, document_due, series},
     invoice::{self, Content, Issue, Subject},
     store::{self, BareInvoice, Document},
 };
@@ -91,30 +88,6 @@ impl App {
             documents.push(self.issue(tx, booking, &documents, &call).await?);
         }
         Ok(documents)
-    }
-
-    /// Takes so much off what a booking's documents say, where it is given back otherwise
-    /// than as money: by a credit note, or a refund voucher while there are only receipts.
-    /// Once for an occasion. Refunds in money need no such call: their documents follow
-    /// the booking. Answers the number; none where there is nothing to take back.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn credit(
-        &self,
-        tx: &Tx,
-        booking: &Booking,
-        amount: Paise,
-        reason: &str,
-        occasion: &str,
-    ) -> Result<Option<String>, BookingError> {
-        let documents = self.documents_kept(tx, booking).await?;
-        if let Some(made) = documents.iter().find(|document| document.occasion.as_deref() == Some(occasion)) {
-            return Ok(Some(made.number.clone()));
-        }
-        let Some(due) = document_to_credit(&documented(&documents), amount) else { return Ok(None) };
-        let call = Call { due, reason, occasion: Some(occasion) };
-        Ok(Some(self.issue(tx, booking, &documents, &call).await?.number))
     }
 
     /// The documents of a booking, after those have been written up of which an earlier

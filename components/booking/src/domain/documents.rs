@@ -138,15 +138,6 @@ pub fn document_due(booking: &Booking, so_far: &Documented) -> Option<DueDocumen
     (from < to).then_some(DueDocument { kind, from, to })
 }
 
-/// The document for giving back so much otherwise than as money, at most what stands;
-/// none where there is nothing to take back.
-pub fn document_to_credit(so_far: &Documented, amount: Paise) -> Option<DueDocument> {
-    let stands = so_far.stands();
-    let kind = if so_far.invoiced.is_some() { DocumentKind::CreditNote } else { DocumentKind::RefundVoucher };
-    let from = (stands - amount).max(Paise::ZERO);
-    (from < stands).then_some(DueDocument { kind, from, to: stands })
-}
-
 /// The prefix of a document's number.
 pub fn series(kind: DocumentKind, booking: &Booking) -> &'static str {
     match (kind, booking.mode) {

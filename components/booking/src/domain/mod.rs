@@ -38,9 +38,7 @@ pub use creation::{
     sellable_by_staff,
 };
 pub use declaration::{AnswerKind, Clearance, Cleared, DeclarationForm, DeclarationState, Question, decide, declare};
-pub use documents::{
-    DocumentKind, Documented, DueDocument, Figures, document_due, document_to_credit, figures, series,
-};
+pub use documents::{DocumentKind, Documented, DueDocument, Figures, document_due, figures, series};
 pub use gift::{Card, GIFT_MAX, GIFT_MIN, Gift, GiftStatus, NewGift, gift};
 pub use gst::{Billing, Gstin, InvalidGstin, InvalidState, State, Supply, supply};
 pub use office::{OfficeMove, OfficeRefusal, office_move};

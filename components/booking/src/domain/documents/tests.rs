@@ -129,20 +129,6 @@ fn a_refund_that_failed_is_still_owed() {
     assert_eq!(book.kinds(), [(Invoice, 100_000), (CreditNote, 100_000)]);
 }
 
-#[test]
-fn what_is_given_back_otherwise_is_credited_once_and_never_beyond_the_invoice() {
-    let mut book = Book::new(booking(1, 100_000, 100_000));
-    book.cancel(Scope::Entire, RefundChoice::Nothing, 1);
-    let due = document_to_credit(&book.so_far, Paise(130_000)).unwrap();
-    assert_eq!((due.kind, due.amount()), (CreditNote, Paise(100_000)));
-    book.so_far.add(due.kind, due.amount());
-    book.follow();
-    assert_eq!((document_to_credit(&book.so_far, Paise(1)), book.kinds().len()), (None, 1));
-    let receipts = Documented { received: Paise(30_000), ..Documented::default() };
-    assert_eq!(document_to_credit(&receipts, Paise(10_000)).unwrap().kind, RefundVoucher);
-    assert_eq!(document_to_credit(&Documented::default(), Paise(10_000)), None);
-}
-
 #[derive(Debug, Clone)]
 enum Step {
     Pay(i64),
