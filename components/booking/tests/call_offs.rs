@@ -4,7 +4,8 @@ mod world;
 
 use cairn_booking::{
     app::{Message, News},
-    domain::{Booking, Kind, RefundStatus, Status},
+    domain::{Booking, DocumentKind, Kind, RefundStatus, Status},
+    store,
 };
 use cairn_shared::{
     Id, Paise,
@@ -161,6 +162,9 @@ async fn a_voucher_has_all_that_was_paid_and_the_bonus_and_its_code_is_mailed() 
     let [News::VoucherIssued { code, amount, expires_at }] = told.as_slice() else { panic!("{told:?}") };
     assert_eq!((code.as_str(), amount.0), ("CODE-0", TOTAL + TOTAL / 10));
     assert_eq!(expires_at.millis(), world::NOW + 365 * DAY);
+    let documents = store::document_list(&world.app.db, id).await.unwrap();
+    let documents: Vec<_> = documents.iter().map(|document| (document.kind, document.amount.0)).collect();
+    assert_eq!(documents, [(DocumentKind::CreditNote, TOTAL), (DocumentKind::Invoice, TOTAL)]);
 }
 
 #[tokio::test]

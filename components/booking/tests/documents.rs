@@ -247,21 +247,6 @@ async fn a_number_that_an_earlier_version_gave_out_is_kept_and_not_given_again()
     assert_eq!(documents(&world, other).await, ["INV-26-000002 428000"]);
 }
 
-#[tokio::test]
-async fn what_is_given_back_otherwise_than_as_money_is_credited_once_for_its_occasion() {
-    let world = World::new().await;
-    let id = world.confirmed(1).await;
-    cancel(&world, id, json!({ "refund": false })).await;
-    let booking = world.stored(id).await;
-    for (occasion, number) in [("v1", Some("CN-26-000001")), ("v1", Some("CN-26-000001")), ("v2", None)] {
-        let credit = world.app.db.transaction(async |tx| {
-            world.app.credit(tx, &booking, Paise(500_000), "A travel voucher was given instead", occasion).await
-        });
-        assert_eq!(credit.await.unwrap().as_deref(), number, "{occasion}");
-    }
-    assert_eq!(documents(&world, id).await, ["INV-26-000001 428000", "CN-26-000001 428000"], "at most what stands");
-}
-
 /// Payments side by side, some of which die on the way and come again: every number is
 /// there once and none is missing.
 #[tokio::test]
