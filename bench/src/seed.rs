@@ -76,8 +76,11 @@ pub async fn fill(data: &Path, trek_id: Id, count: usize) -> Result<()> {
     let open = async |name: &str| Db::open_file(&data.join("sqlite").join(format!("{name}.db"))).await;
     let (user, batch) = (open("user").await?, open("batch").await?);
     people(&user, count).await.context("people")?;
+    let now = Timestamp::now();
+    let start_date = Zone::INDIA.calendar_day(now).plus(STARTS_IN);
     for id in (0..SPREAD).map(spread_batch).chain([hot_batch()]) {
-        departure(&batch, id, trek_id).await.context("a departure")?;
+        let new = Departure { id, trek_id, start_date, price: PRICE, seats: SEATS, reserved: 0 };
+        departure(&batch, &new, now).await.context("a departure")?;
     }
     for db in [user, batch] {
         // The files are copied next: everything has to be in them, and not in a log.
@@ -92,22 +95,7 @@ async fn people(db: &Db, count: usize) -> Result<()> {
     let now = Timestamp::now();
     db.transaction(async |tx| {
         for number in 0..count {
-            let account = Account {
-                id: person(number),
-                name: "Asha Walker".into(),
-                email: email(number),
-                username: format!("walker{number}"),
-                password_hash: hash.clone(),
-                role: Role::User,
-                group: None,
-                contact: Contact { phone: Some("9800000001".into()), ..Contact::default() },
-                verified: true,
-                active: true,
-                created_by_staff: false,
-                token_version: 0,
-                created_at: now,
-                updated_at: now,
-            };
+            let account = account(person(number), "Asha Walker", &email(number), "9800000001", &hash, now);
             cairn_user::store::account_insert(tx, &account).await?;
         }
         Ok::<_, DbError>(())
@@ -116,18 +104,52 @@ async fn people(db: &Db, count: usize) -> Result<()> {
     Ok(())
 }
 
-async fn departure(db: &Db, id: Id, trek_id: Id) -> Result<()> {
-    let now = Timestamp::now();
-    let start_date = Zone::INDIA.calendar_day(now).plus(STARTS_IN);
-    let batch = cairn_batch::domain::Batch {
+/// An account that can book at once. Its user name is what its address has before the sign.
+pub fn account(id: Id, name: &str, email: &str, phone: &str, password_hash: &str, now: Timestamp) -> Account {
+    Account {
         id,
-        trek_id,
+        name: name.into(),
+        email: email.into(),
+        username: email.split('@').next().unwrap_or_default().into(),
+        password_hash: password_hash.into(),
+        role: Role::User,
+        group: None,
+        contact: Contact { phone: Some(phone.into()), ..Contact::default() },
+        verified: true,
+        active: true,
+        created_by_staff: false,
+        token_version: 0,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+/// A departure of two days.
+#[derive(Debug, Clone)]
+pub struct Departure {
+    pub id: Id,
+    pub trek_id: Id,
+    pub start_date: Timestamp,
+    pub price: Paise,
+    pub seats: u32,
+    /// Seats that staff keep.
+    pub reserved: u32,
+}
+
+/// Stores a departure that nobody has booked.
+///
+/// # Errors
+/// The database's.
+pub async fn departure(db: &Db, new: &Departure, now: Timestamp) -> Result<()> {
+    let batch = cairn_batch::domain::Batch {
+        id: new.id,
+        trek_id: new.trek_id,
         trek_name: String::new(),
-        start_date,
-        end_date: start_date.plus(DAY),
-        price: PRICE,
-        max_participants: SEATS,
-        reserved_slots: 0,
+        start_date: new.start_date,
+        end_date: new.start_date.plus(DAY),
+        price: new.price,
+        max_participants: new.seats,
+        reserved_slots: new.reserved,
         taken: 0,
         cancelled: false,
         version: 1,

@@ -2,7 +2,7 @@
 //!
 //! A run has batch, booking, payment and notification as they are, each on a SQLite of its
 //! own, linked in process; customers, staff and schedules who do things at the same time;
-//! a payment provider that loses, repeats and delays; databases that fail; crashes between
+//! payment providers that lose, repeat and delay; databases that fail; crashes between
 //! any two steps; and a clock that jumps. All of it follows from a seed: the same seed
 //! gives the same history, to the last id.
 //!
@@ -12,6 +12,7 @@
 pub mod chance;
 pub mod deeds;
 pub mod invariants;
+pub mod jobs;
 pub mod play;
 pub mod process;
 pub mod provider;

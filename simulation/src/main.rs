@@ -3,7 +3,7 @@
 use std::{process::ExitCode, sync::Mutex, time::Instant};
 
 use anyhow::{Context, Result, bail};
-use cairn_simulation::{Run, run, run_all};
+use cairn_simulation::{Run, play::Numbers, run, run_all};
 
 const HELP: &str = "\
 cairn-simulation [--seeds N] [--seed S]
@@ -56,24 +56,16 @@ fn told(run: &Run) {
 fn many(first: u64, count: u64) -> Result<bool> {
     let began = Instant::now();
     let failed = Mutex::new(Vec::new());
-    let sums = Mutex::new([0; 4]);
+    let sum = Mutex::new(Numbers::default());
     run_all(first, count, |run| {
         told(&run);
-        let numbers = run.numbers;
-        let mut sums = sums.lock().expect("nobody panics here");
-        let all = [numbers.requests, numbers.bookings, numbers.payments, numbers.cancelled];
-        sums.iter_mut().zip(all).for_each(|(sum, number)| *sum += number);
+        *sum.lock().expect("nobody panics here") += run.numbers;
         if run.problem.is_some() {
             failed.lock().expect("nobody panics here").push(run.seed);
         }
     })?;
-    let [requests, bookings, payments, cancelled] = sums.into_inner()?;
     let failed = failed.into_inner()?;
-    println!(
-        "{count} seeds in {:.0?}: {requests} requests, {bookings} bookings, {payments} payments, {cancelled} cancelled; {} failed",
-        began.elapsed(),
-        failed.len()
-    );
+    println!("{count} seeds in {:.0?}: {:?}; {} failed", began.elapsed(), sum.into_inner()?, failed.len());
     if let Some(seed) = failed.first() {
         println!("replay one with: cargo xtask soak simulation --seed {seed}");
     }

@@ -17,7 +17,10 @@ use cairn_shared::{
 };
 use futures::future::{FutureExt, LocalBoxFuture};
 
-use crate::{provider, stage::Stage};
+use crate::{
+    provider::{self, Company, Provider},
+    stage::Stage,
+};
 
 /// What survives.
 #[derive(Clone)]
@@ -126,19 +129,10 @@ pub struct Process {
     notification: Rc<cairn_notification::app::App>,
 }
 
-fn config(values: &[(&str, &str)], names: &[&str]) -> Config {
-    let known: Vec<_> = values.iter().filter(|(name, _)| names.contains(name)).copied().collect();
-    Config::of(&known)
-}
-
-const SETTINGS: &[(&str, &str)] = &[
+const SETTINGS: [(&str, &str); 3] = [
     ("frontend_url", "http://localhost:3000"),
     ("site_name", "Cairn Treks"),
     ("jwt_secret", "a-secret-of-the-simulation-with-enough-characters"),
-    ("razorpay_key_id", provider::KEY_ID),
-    ("razorpay_key_secret", provider::KEY_SECRET),
-    ("razorpay_webhook_secret", provider::WEBHOOK_SECRET),
-    ("razorpay_api_url", provider::URL),
 ];
 
 fn made<C: Component>(made: Result<C, String>) -> Result<Rc<C>> {
@@ -146,12 +140,15 @@ fn made<C: Component>(made: Result<C, String>) -> Result<Rc<C>> {
 }
 
 impl Process {
+    /// `company` takes new payments; what the other one has is followed up.
+    ///
     /// # Errors
     /// What is wrong with the configuration.
     pub fn new(
         databases: &Databases,
         stage: &Rc<Stage>,
-        provider: &Rc<provider::Provider>,
+        provider: &Rc<Provider>,
+        company: Company,
         faults: LineFaults,
     ) -> Result<Self> {
         use cairn_batch::app::App as Batch;
@@ -166,16 +163,21 @@ impl Process {
             let clock = stage.clone();
             Env::new(name, Rc::new(move || clock.now()), Rc::new(Neighbours(doors.clone())))
         };
+        let config = |names: &[&str]| {
+            let chosen = ("payment_provider", company.as_str());
+            let all = SETTINGS.into_iter().chain(provider::SETTINGS).chain([chosen]);
+            Config::of(&all.filter(|(name, _)| names.contains(name)).collect::<Vec<_>>())
+        };
         let Databases { user, trek, batch, booking, payment, notification } = databases.clone();
         let notification =
-            made(Notification::load(config(SETTINGS, Notification::VARIABLES), notification, env("notification")))?;
-        let batch = made(Batch::load(config(SETTINGS, Batch::VARIABLES), batch, env("batch")))?;
+            made(Notification::load(config(Notification::VARIABLES), notification, env("notification")))?;
+        let batch = made(Batch::load(config(Batch::VARIABLES), batch, env("batch")))?;
         let peers = Box::new(links::User { notification: notification.clone() });
-        let user = made(User::new(config(SETTINGS, User::VARIABLES), user, env("user"), peers))?;
+        let user = made(User::new(config(User::VARIABLES), user, env("user"), peers))?;
         let peers = Box::new(links::Trek { batch: batch.clone() });
-        let trek = made(Trek::new(config(SETTINGS, Trek::VARIABLES), trek, env("trek"), peers))?;
+        let trek = made(Trek::new(config(Trek::VARIABLES), trek, env("trek"), peers))?;
         let line = Box::new(provider::Line(provider.clone()));
-        let payment = made(Payment::new(config(SETTINGS, Payment::VARIABLES), payment, env("payment"), line))?;
+        let payment = made(Payment::new(config(Payment::VARIABLES), payment, env("payment"), line))?;
         let peers = Box::new(links::Booking {
             user: user.clone(),
             trek: trek.clone(),
@@ -183,7 +185,7 @@ impl Process {
             payment: payment.clone(),
             notification: notification.clone(),
         });
-        let booking = made(Booking::new(config(SETTINGS, Booking::VARIABLES), booking, env("booking"), peers))?;
+        let booking = made(Booking::new(config(Booking::VARIABLES), booking, env("booking"), peers))?;
         let mut open = BTreeMap::new();
         open.insert("batch", door(&batch));
         open.insert("booking", door(&booking));

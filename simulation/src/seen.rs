@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail, ensure};
 use cairn_booking::domain::{Booking, Next, RefundStatus, Status, Trigger, Who, next};
-use cairn_shared::{Db, Id, Paise, Sql, params};
+use cairn_shared::{Db, Id, Paise, Sql, Timestamp, params};
+
+use crate::invariants;
 
 /// A booking's life so far.
 #[derive(Debug)]
@@ -17,6 +19,12 @@ pub struct Life {
     pub lost_somebody: bool,
     /// Whether the owner ever asked for something.
     pub asked: bool,
+    /// Whether a seat ever went to another person.
+    pub transferred: bool,
+    /// Addresses, in lower case, of those who come, by the booking's version.
+    pub rosters: BTreeMap<i64, BTreeSet<String>>,
+    /// When an address first was among them.
+    pub joined: BTreeMap<String, Timestamp>,
     /// Whether its row is gone.
     pub gone: bool,
 }
@@ -47,8 +55,9 @@ impl Seen {
     /// Looks at what changed.
     ///
     /// # Errors
-    /// A booking went where it may not go, or gives more back than was paid.
-    pub async fn look(&mut self, bookings: &Db) -> Result<()> {
+    /// A booking went where it may not go, gives more back than was paid, or is confirmed
+    /// before everybody is cleared.
+    pub async fn look(&mut self, bookings: &Db, now: Timestamp) -> Result<()> {
         let rows = bookings.query("SELECT id, version, status FROM bookings", params![]).await?;
         let mut there = BTreeSet::new();
         for row in &rows {
@@ -62,7 +71,8 @@ impl Seen {
             let Some(status) = Status::parse(&text) else { bail!("booking {id} is {text}") };
             let select = "SELECT document FROM bookings WHERE id = $1";
             let booking: Booking = bookings.query_one(select, params![id]).await?.json("document")?;
-            self.changed(id, version, status, booking)?;
+            invariants::confirmed(bookings, &booking).await?;
+            self.changed((id, version), status, booking, now)?;
         }
         for (id, (_, status)) in &self.versions {
             if let Some(life) = self.lives.get_mut(id).filter(|life| !life.gone && !there.contains(id)) {
@@ -77,7 +87,7 @@ impl Seen {
         Ok(())
     }
 
-    fn changed(&mut self, id: Id, version: i64, status: Status, booking: Booking) -> Result<()> {
+    fn changed(&mut self, (id, version): (Id, i64), status: Status, booking: Booking, now: Timestamp) -> Result<()> {
         ensure!(booking.status == status, "booking {id}: its column says {status:?}, it says {:?}", booking.status);
         match self.versions.get(&id) {
             None => ensure!(status == Status::Creating, "booking {id} begins as {}", status.as_str()),
@@ -102,12 +112,24 @@ impl Seen {
             batches: BTreeSet::new(),
             lost_somebody: false,
             asked: false,
+            transferred: false,
+            rosters: BTreeMap::new(),
+            joined: BTreeMap::new(),
             gone: false,
         });
         life.statuses.insert(status.as_str());
         life.batches.insert(booking.batch_id);
         life.lost_somebody |= booking.participants.iter().any(|participant| participant.is_cancelled);
         life.asked |= booking.cancellation_request.kind.is_some();
+        let were = &life.booking.participants;
+        let is_new = |id: Id| were.iter().all(|participant| participant.id != id);
+        life.transferred |= !were.is_empty() && booking.participants.iter().any(|participant| is_new(participant.id));
+        let coming = booking.participants.iter().filter(|participant| !participant.is_cancelled);
+        let roster: BTreeSet<_> = coming.map(|participant| participant.email.to_lowercase()).collect();
+        for address in &roster {
+            life.joined.entry(address.clone()).or_insert(now);
+        }
+        life.rosters.insert(version, roster);
         life.booking = booking;
         Ok(())
     }

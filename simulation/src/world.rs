@@ -1,15 +1,19 @@
-//! What is there before anybody does anything: a trek, two departures, people, a promo code.
+//! What is there before anybody does anything: a trek, three departures, people, a promo code.
 
 use anyhow::{Context, Result, anyhow};
+use cairn_bench::seed::{Departure, account, departure};
+use cairn_booking::{
+    domain::{AnswerKind, Question},
+    store::declaration_form_insert,
+};
 use cairn_shared::{
-    DbError, Id, Paise, Timestamp, Zone,
+    DbError, Id, Paise, Timestamp, Tx, Zone,
     identity::{Caller, Role},
     time::DAY,
 };
-use cairn_user::domain::{Account, Contact};
 use serde_json::{Value, json};
 
-use crate::process::Process;
+use crate::process::{Databases, Process};
 
 /// When everything begins: the morning of a day in Kolkata.
 pub const START: &str = "2026-03-10T03:30:00Z";
@@ -22,8 +26,9 @@ pub const PROMO_USES_MAX: u32 = 2;
 
 pub const PROMO: &str = "LASTTWO";
 
-/// Seats of the departures: fewer than want them.
-const SEATS: [(u32, u32); 2] = [(6, 1), (5, 0)];
+/// The departures: seats, how many of them staff keep, days from the first one, and rupees.
+/// There are fewer seats than are wanted. The last one costs less than the others.
+const DEPARTURES: [(u32, u32, i64, i64); 3] = [(6, 1, 12, 12_324), (5, 0, 30, 26_310), (4, 0, 41, 9_111)];
 
 const TREKS: &str = include_str!("../../demo/trek/treks.json");
 const REGIONS: &str = include_str!("../../demo/trek/regions.json");
@@ -34,7 +39,7 @@ pub fn batch(number: usize) -> Id {
 
 /// The departures.
 pub fn batches() -> Vec<Id> {
-    (0..SEATS.len()).map(batch).collect()
+    (0..DEPARTURES.len()).map(batch).collect()
 }
 
 pub fn promo() -> Id {
@@ -58,11 +63,16 @@ pub fn admin() -> Caller {
     Caller { role: Role::Admin, ..person(usize::MAX) }
 }
 
-/// Fills the databases. Answers the trek.
+/// What everybody has to declare who comes, where something is asked.
+pub fn question() -> Question {
+    Question { key: "heart".into(), text: "Is your heart well?".into(), kind: AnswerKind::YesNo, required: true }
+}
+
+/// Fills the databases. Answers the trek. `asks`: something has to be declared from the start.
 ///
 /// # Errors
 /// A database refuses something.
-pub async fn fill(process: &Process, user: &cairn_shared::Db, now: Timestamp) -> Result<Id> {
+pub async fn fill(process: &Process, databases: &Databases, asks: bool, now: Timestamp) -> Result<Id> {
     let mut treks: Vec<Value> = serde_json::from_str(TREKS)?;
     treks.truncate(1);
     let trek = treks.first_mut().context("a trek")?;
@@ -78,56 +88,30 @@ pub async fn fill(process: &Process, user: &cairn_shared::Db, now: Timestamp) ->
     };
     cairn_trek::demo::insert(&process.trek, &files).await.map_err(|problem| anyhow!(problem))?;
 
-    process
-        .batch
-        .db
+    for (number, (seats, reserved, days, rupees)) in DEPARTURES.into_iter().enumerate() {
+        let start_date = Zone::INDIA.calendar_day(now).plus(days * DAY);
+        let new =
+            Departure { id: batch(number), trek_id: id, start_date, price: Paise::rupees(rupees), seats, reserved };
+        departure(&process.batch.db, &new, now).await?;
+    }
+
+    if asks {
+        let by = admin().id;
+        let insert = async |tx: &Tx| declaration_form_insert(tx, id, &[question()], by, now).await;
+        databases.booking.transaction(insert).await?;
+    }
+
+    databases
+        .user
         .transaction(async |tx| {
-            for (number, (seats, reserved)) in SEATS.into_iter().enumerate() {
-                let days = 12 + 18 * i64::try_from(number).unwrap_or_default();
-                let start_date = Zone::INDIA.calendar_day(now).plus(days * DAY);
-                let batch = cairn_batch::domain::Batch {
-                    id: batch(number),
-                    trek_id: id,
-                    trek_name: String::new(),
-                    start_date,
-                    end_date: start_date.plus(DAY),
-                    price: Paise::rupees(3_000 + 777 * days),
-                    max_participants: seats,
-                    reserved_slots: reserved,
-                    taken: 0,
-                    cancelled: false,
-                    version: 1,
-                };
-                cairn_batch::store::batch_insert(tx, &batch, now).await?;
+            for person in (0..PEOPLE).map(person) {
+                let phone = person.phone.unwrap_or_default();
+                let account = account(person.id, &person.name, &person.email, &phone, "of nobody's", now);
+                cairn_user::store::account_insert(tx, &account).await?;
             }
             Ok::<_, DbError>(())
         })
         .await?;
-
-    user.transaction(async |tx| {
-        for number in 0..PEOPLE {
-            let person = person(number);
-            let account = Account {
-                id: person.id,
-                username: person.name.to_lowercase(),
-                name: person.name,
-                email: person.email,
-                password_hash: "of nobody's".into(),
-                role: Role::User,
-                group: None,
-                contact: Contact { phone: person.phone, ..Contact::default() },
-                verified: true,
-                active: true,
-                created_by_staff: false,
-                token_version: 0,
-                created_at: now,
-                updated_at: now,
-            };
-            cairn_user::store::account_insert(tx, &account).await?;
-        }
-        Ok::<_, DbError>(())
-    })
-    .await?;
 
     let promo = cairn_payment::domain::Promo {
         id: promo(),

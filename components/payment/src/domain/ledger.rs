@@ -141,12 +141,16 @@ pub fn earn_transfers(booking_id: Id, earning: Earning, tax: Paise) -> Vec<Trans
     transfers
 }
 
-/// What went back after it was earned is taken out of the revenue. Where nothing is earned
-/// the account is below zero for a moment alone: a refund that somebody made at the provider
-/// leaves nothing for one that is on its way, which therefore fails.
+/// What went back after it was earned is taken out of the revenue, and then out of the tax:
+/// of what is kept, the tax comes first. Where nothing is earned the account is below zero
+/// for a moment alone: a refund that somebody made at the provider leaves nothing for one
+/// that is on its way, which therefore fails.
 pub fn unearn_transfers(booking_id: Id, earning: Earning) -> Vec<Transfer> {
-    let gone = (Paise::ZERO - earning.unearned).min(earning.revenue);
-    moves(booking_id, earning, &[(Account::Revenue, Account::Unearned, gone)])
+    let gone = (Paise::ZERO - earning.unearned).max(Paise::ZERO);
+    let revenue = gone.min(earning.revenue);
+    let tax = (gone - revenue).min(earning.taxed);
+    let parts = [(Account::Revenue, Account::Unearned, revenue), (Account::Tax, Account::Unearned, tax)];
+    moves(booking_id, earning, &parts)
 }
 
 /// What was earned is owed again.
@@ -260,6 +264,7 @@ mod tests {
         assert_eq!(earn(30, 0, 50), BTreeMap::from([("unearned", 30), ("tax", -30)]));
         assert_eq!(earn(200, 50, 50), BTreeMap::from([("unearned", 200), ("revenue", -200)]));
         assert_eq!(earn(-300, 50, 50), BTreeMap::from([("unearned", -300), ("revenue", 300)]));
+        assert_eq!(earn(-980, 50, 50), BTreeMap::from([("unearned", -980), ("revenue", 950), ("tax", 30)]));
         assert_eq!(earn(-300, 0, 50), BTreeMap::new(), "nothing is earned that could be taken back");
         let earned = Earning { unearned: Paise(7), taxed: Paise(50), revenue: Paise(950), transfers: 2 };
         let deferred = balances(&defer_transfers(id, earned));

@@ -7,8 +7,12 @@ use serde_json::{Map, Value, json};
 /// The smallest amount of a PaymentIntent, in paise.
 const AMOUNT_MIN: i64 = 50;
 
+/// How long an idempotency key is known, in seconds; the real one forgets it at some time
+/// after that.
+const KEY_TIME: i64 = 24 * 60 * 60;
+
 /// Fields of a form, by name.
-pub(super) type Form = BTreeMap<String, String>;
+pub type Form = BTreeMap<String, String>;
 
 /// An answer other than success: its status and the `error` object.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,16 +49,28 @@ pub enum Outcome {
 }
 
 /// Something that happened, to be told by webhook: the event's type and object.
-pub(super) type Event = (&'static str, Value);
+pub type Event = (&'static str, Value);
 
-/// Objects by id, in the order in which they were made.
+/// What was answered first under an idempotency key.
+#[derive(Debug)]
+struct Answered {
+    question: String,
+    /// Unix seconds.
+    at: i64,
+    status: u16,
+    body: Value,
+}
+
+/// Objects in the order in which they were made.
 #[derive(Debug, Default)]
-pub(super) struct Books {
+pub struct Books {
+    /// PaymentIntents.
     pub intents: Vec<Value>,
+    /// Attempts to pay them.
     pub charges: Vec<Value>,
+    /// Money that goes back.
     pub refunds: Vec<Value>,
-    /// First answers by idempotency key, with the question.
-    answered: BTreeMap<String, (String, u16, Value)>,
+    answered: BTreeMap<String, Answered>,
 }
 
 fn find<'a>(objects: &'a mut [Value], kind: &str, id: &str) -> Result<&'a mut Value, Refusal> {
@@ -74,23 +90,23 @@ fn metadata(form: &Form) -> Map<String, Value> {
 impl Books {
     /// What was answered under this key, if anything: the same again, or a refusal for
     /// another question.
-    pub fn repeated(&self, key: &str, question: &str) -> Option<(u16, Value)> {
-        let (first, status, body) = self.answered.get(key)?;
-        if first == question {
-            return Some((*status, body.clone()));
+    pub(super) fn repeated(&self, key: &str, question: &str, now: i64) -> Option<(u16, Value)> {
+        let first = self.answered.get(key).filter(|first| now - first.at < KEY_TIME)?;
+        if first.question == question {
+            return Some((first.status, first.body.clone()));
         }
         let message =
             "Keys for idempotent requests can only be used with the same parameters they were first used with.";
         Some((400, json!({ "error": { "type": "idempotency_error", "message": message } })))
     }
 
-    /// Remembers the first answer under a key. Server errors are remembered too, as the real
-    /// one does; refusals before anything was tried are not.
-    pub fn remember(&mut self, key: &str, question: &str, status: u16, body: &Value) {
-        self.answered.insert(key.to_owned(), (question.to_owned(), status, body.clone()));
+    /// Remembers the first answer under a key, of refusals too.
+    pub(super) fn remember(&mut self, key: &str, question: &str, now: i64, (status, body): (u16, Value)) {
+        let answered = Answered { question: question.to_owned(), at: now, status, body };
+        self.answered.insert(key.to_owned(), answered);
     }
 
-    pub fn intent_make(&mut self, form: &Form, id: String, now: i64) -> Result<Value, Refusal> {
+    pub(super) fn intent_make(&mut self, form: &Form, id: String, now: i64) -> Result<Value, Refusal> {
         let amount = integer(form, "amount")?;
         if amount < AMOUNT_MIN {
             return Err(Refusal::invalid("amount_too_small", "Amount must be at least 50 paise."));
@@ -108,11 +124,14 @@ impl Books {
         Ok(intent)
     }
 
-    pub fn intent(&mut self, id: &str) -> Result<Value, Refusal> {
+    pub(super) fn intent(&mut self, id: &str) -> Result<Value, Refusal> {
         find(&mut self.intents, "payment_intent", id).cloned()
     }
 
     /// A customer tries to pay.
+    ///
+    /// # Errors
+    /// Unknown intent, or one that is paid or canceled.
     pub fn pay(&mut self, intent_id: &str, outcome: Outcome, charge_id: &str, now: i64) -> Result<Vec<Event>, Refusal> {
         let intent = find(&mut self.intents, "payment_intent", intent_id)?;
         if intent["status"] != "requires_payment_method" {
@@ -152,6 +171,10 @@ impl Books {
         Ok(events)
     }
 
+    /// Takes what is authorised.
+    ///
+    /// # Errors
+    /// Unknown intent, or one of which nothing is authorised.
     pub fn capture(&mut self, id: &str) -> Result<(Value, Vec<Event>), Refusal> {
         let intent = find(&mut self.intents, "payment_intent", id)?;
         if intent["status"] != "requires_capture" {
@@ -168,6 +191,10 @@ impl Books {
         Ok((intent.clone(), events))
     }
 
+    /// Lets go what is authorised, and has nobody pay any more.
+    ///
+    /// # Errors
+    /// Unknown intent, or one that is paid or canceled.
     pub fn cancel(&mut self, id: &str) -> Result<(Value, Vec<Event>), Refusal> {
         let intent = find(&mut self.intents, "payment_intent", id)?;
         if intent["status"] == "succeeded" || intent["status"] == "canceled" {
@@ -183,6 +210,9 @@ impl Books {
     }
 
     /// A refund in this status: `pending`, `succeeded` or `failed`. One that fails holds no money.
+    ///
+    /// # Errors
+    /// Unknown charge, and more than was taken and is left of it.
     pub fn refund_make(
         &mut self,
         form: &Form,
@@ -216,6 +246,9 @@ impl Books {
     }
 
     /// A pending refund arrives or fails.
+    ///
+    /// # Errors
+    /// Unknown refund, or one that is settled.
     pub fn refund_settle(&mut self, id: &str, arrives: bool) -> Result<(Value, Vec<Event>), Refusal> {
         let refund = find(&mut self.refunds, "refund", id)?;
         if refund["status"] != "pending" {
@@ -234,11 +267,11 @@ impl Books {
         Ok((refund.clone(), vec![(kind, refund)]))
     }
 
-    pub fn refund(&mut self, id: &str) -> Result<Value, Refusal> {
+    pub(super) fn refund(&mut self, id: &str) -> Result<Value, Refusal> {
         find(&mut self.refunds, "refund", id).cloned()
     }
 
-    pub fn charge(&mut self, id: &str) -> Result<Value, Refusal> {
+    pub(super) fn charge(&mut self, id: &str) -> Result<Value, Refusal> {
         find(&mut self.charges, "charge", id).cloned()
     }
 }

@@ -1,6 +1,7 @@
 //! Stripe's double: PaymentIntents, charges, refunds and webhooks as a real server. It knows
 //! nothing of what is paid for. Tests play the customer, the bank and bad luck by its methods.
 
+mod api;
 mod books;
 #[cfg(test)]
 mod tests;
@@ -15,9 +16,8 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-pub use books::{Outcome, Refusal};
-
-use books::{Books, Event, Form};
+pub use api::{Answer as Told, Question, fields};
+pub use books::{Books, Event, Form, Outcome, Refusal};
 
 use super::{
     Budget,
@@ -36,10 +36,6 @@ const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Waits before a webhook that was not answered with 2xx is sent again.
 const WEBHOOK_RETRIES: [Duration; 4] =
     [Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
-
-/// Items of a list unless asked otherwise, and at most.
-const LIST_ITEMS: usize = 10;
-const LIST_ITEMS_MAX: usize = 100;
 
 /// The account's keys and where its webhooks go.
 #[derive(Debug, Clone)]
@@ -230,68 +226,27 @@ impl Shared {
             let error = json!({ "type": "invalid_request_error", "message": "Invalid API Key provided" });
             return (401, json!({ "error": error }));
         }
-        let key = call.header("idempotency-key").filter(|_| call.method == Method::POST);
-        let question = format!("{} {}", call.path, String::from_utf8_lossy(&call.body));
-        if let Some(first) = key.and_then(|key| self.account().books.repeated(key, &question)) {
-            return first;
-        }
-        let outcome = self.account().route(call);
-        let (status, body, events) = match outcome {
-            Ok((body, events)) => (200, body, events),
-            Err(refusal) => (refusal.status, json!({ "error": refusal.error }), Vec::new()),
+        let Some(path) = call.path.strip_prefix("/v1/") else {
+            let message = format!("Unrecognized request URL ({}: {}).", call.method, call.path);
+            return (404, json!({ "error": { "type": "invalid_request_error", "message": message } }));
         };
-        if let Some(key) = key {
-            self.account().books.remember(key, &question, status, &body);
-        }
-        self.tell(events);
-        (status, body)
+        let question = Question {
+            method: call.method.as_str(),
+            path,
+            query: call.query.iter().cloned().collect(),
+            body: &call.body,
+            key: call.header("idempotency-key"),
+            now: now_ms() / 1000,
+        };
+        let told = {
+            let mut account = self.account();
+            let Account { books, faults, .. } = &mut *account;
+            let refund_status = if faults.refunds_pending { "pending" } else { "succeeded" };
+            books.answer(&question, refund_status, &mut |prefix| random_id(prefix, 16))
+        };
+        self.tell(told.events);
+        (told.status, told.body)
     }
-}
-
-impl Account {
-    fn route(&mut self, call: &Call) -> Result<(Value, Vec<Event>), Refusal> {
-        let form: Form = form_urlencoded::parse(&call.body).into_owned().collect();
-        let now = now_ms() / 1000;
-        let quiet = |body: Value| Ok((body, Vec::new()));
-        let segments = call.segments();
-        let Some((&"v1", rest)) = segments.split_first() else { return Err(unknown(call)) };
-        match (&call.method, rest) {
-            (&Method::POST, ["payment_intents"]) => quiet(self.books.intent_make(&form, random_id("pi_", 16), now)?),
-            (&Method::GET, ["payment_intents", id]) => quiet(self.books.intent(id)?),
-            (&Method::POST, ["payment_intents", id, "capture"]) => self.books.capture(id),
-            (&Method::POST, ["payment_intents", id, "cancel"]) => self.books.cancel(id),
-            (&Method::GET, ["charges"]) => quiet(list(call, &self.books.charges, "payment_intent")),
-            (&Method::GET, ["charges", id]) => quiet(self.books.charge(id)?),
-            (&Method::POST, ["refunds"]) => {
-                let status = if self.faults.refunds_pending { "pending" } else { "succeeded" };
-                self.books.refund_make(&form, random_id("re_", 16), status, now)
-            }
-            (&Method::GET, ["refunds"]) => quiet(list(call, &self.books.refunds, "charge")),
-            (&Method::GET, ["refunds", id]) => quiet(self.books.refund(id)?),
-            _ => Err(unknown(call)),
-        }
-    }
-}
-
-fn unknown(call: &Call) -> Refusal {
-    let message = format!("Unrecognized request URL ({}: {}).", call.method, call.path);
-    Refusal { status: 404, error: json!({ "type": "invalid_request_error", "message": message }) }
-}
-
-/// A page of objects, newest first, of one parent if the query names it.
-fn list(call: &Call, objects: &[Value], parent: &str) -> Value {
-    let number = |name: &str| call.query(name).and_then(|text| text.parse::<i64>().ok());
-    let (from, until) = (number("created[gte]").unwrap_or(i64::MIN), number("created[lt]").unwrap_or(i64::MAX));
-    let limit = call.query("limit").and_then(|text| text.parse().ok()).unwrap_or(LIST_ITEMS).clamp(1, LIST_ITEMS_MAX);
-    let wanted = |object: &&Value| {
-        let created = object["created"].as_i64().unwrap_or_default();
-        call.query(parent).is_none_or(|id| object[parent] == id) && (from..until).contains(&created)
-    };
-    let after = call.query("starting_after");
-    let all: Vec<_> = objects.iter().rev().filter(wanted).collect();
-    let skip = after.and_then(|id| all.iter().position(|object| object["id"] == id)).map_or(0, |at| at + 1);
-    let page: Vec<_> = all.iter().skip(skip).take(limit).collect();
-    json!({ "object": "list", "has_more": all.len() > skip + page.len(), "data": page })
 }
 
 async fn deliver(shared: Arc<Shared>, body: String) {
