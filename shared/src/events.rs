@@ -149,9 +149,17 @@ pub async fn relay(db: &Db, env: &Env) -> Result<usize> {
             }
         }
     }
-    db.execute("DELETE FROM inbox WHERE received_at < $1", params![env.now().plus(-INBOX_KEPT)]).await?;
+    forget_taken(db, env.now()).await?;
     idempotency::forget(db, env.now()).await?;
     Ok(failed)
+}
+
+/// Forgets events that were taken long ago. Their ids say when they were made, which the
+/// table is sorted by: what is kept is not looked at each time.
+async fn forget_taken(db: &Db, now: Timestamp) -> Result<(), DbError> {
+    let before = now.plus(-INBOX_KEPT);
+    let delete = "DELETE FROM inbox WHERE event_id < $1 AND received_at < $2";
+    db.execute(delete, params![Id::first_of(before), before]).await
 }
 
 /// Delivers what a consumer has not taken yet about a record, due or not, and tells
@@ -208,8 +216,10 @@ impl<'a> Claimed<'a> {
     /// Claims what is due for a consumer, a delivery at most; none if there is nothing.
     async fn due(db: &Db, env: &Env, consumer: &'a str) -> Result<Option<Self>> {
         let now = env.now();
+        // In the order of the index of what is due, so that a long queue is not sorted for
+        // each delivery from it.
         let select = "SELECT event_id FROM outbox WHERE consumer = $3 AND next_attempt_at <= $4 AND claimed_until <= $5 \
-                      ORDER BY created_at, event_id LIMIT $6";
+                      ORDER BY next_attempt_at LIMIT $6";
         Self::claim(db, env, consumer, select, params![consumer, now, now, DELIVERY_EVENTS_MAX]).await
     }
 
@@ -517,6 +527,24 @@ mod tests {
         *time.borrow_mut() += INLINE_MAX;
         relay(&db, &env).await.unwrap();
         assert_eq!(consumer.taken.borrow().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_is_forgotten_a_month_later() {
+        let (db, env, _, time) = world().await;
+        *time.borrow_mut() += 2 * INBOX_KEPT;
+        let take = async |made: i64, taken: i64| {
+            let mut event = Event::new(&env, "thing.done", "1", &()).unwrap();
+            event.id = Id::generate(env.now().plus(made));
+            db.transaction(async |tx| first_time(tx, &event, env.now().plus(taken)).await).await.unwrap();
+            event.id.to_string()
+        };
+        take(-INBOX_KEPT - 2 * SECOND, -INBOX_KEPT - SECOND).await;
+        let mut kept = vec![take(-INBOX_KEPT - 2 * SECOND, 0).await, take(-SECOND, 0).await];
+        relay(&db, &env).await.unwrap();
+        let rows = db.query("SELECT event_id FROM inbox ORDER BY event_id", params![]).await.unwrap();
+        kept.sort();
+        assert_eq!(rows.iter().map(|row| row.get::<String>("event_id").unwrap()).collect::<Vec<_>>(), kept);
     }
 
     #[tokio::test]

@@ -22,8 +22,14 @@ impl Id {
     pub fn generate(now: Timestamp) -> Self {
         let mut bytes = [0; 12];
         crate::id::random(&mut bytes);
-        let seconds = u32::try_from(now.millis() / 1000).unwrap_or(u32::MAX);
-        bytes[..4].copy_from_slice(&seconds.to_be_bytes());
+        bytes[..4].copy_from_slice(&seconds(now));
+        Self(bytes)
+    }
+
+    /// Sorts before every id that is made from this second on, and after every earlier one.
+    pub fn first_of(at: Timestamp) -> Self {
+        let mut bytes = [0; 12];
+        bytes[..4].copy_from_slice(&seconds(at));
         Self(bytes)
     }
 
@@ -45,6 +51,12 @@ impl Id {
     pub fn short_code(&self) -> String {
         self.to_string()[16..].to_uppercase()
     }
+}
+
+/// The first four bytes of ids of this second. There are none for times before 1970.
+fn seconds(at: Timestamp) -> [u8; 4] {
+    let seconds = at.millis().max(0) / 1000;
+    u32::try_from(seconds).unwrap_or(u32::MAX).to_be_bytes()
 }
 
 /// Fills `bytes` from the system's generator.
@@ -110,6 +122,14 @@ mod tests {
         let id = Id::generate(Timestamp::from_millis(1_760_600_000_000));
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(&id.to_string()[..8], "68f09fc0");
+    }
+
+    #[test]
+    fn ids_sort_by_the_second_they_were_made_in() {
+        let at = Timestamp::from_millis(1_760_600_000_999);
+        let first = Id::first_of(at);
+        assert!(first <= Id::generate(at) && Id::generate(at.plus(-1_000)) < first);
+        assert!(Id::first_of(Timestamp::from_millis(-1)) <= Id::generate(Timestamp::from_millis(0)));
     }
 
     #[test]

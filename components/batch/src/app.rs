@@ -113,8 +113,7 @@ impl App {
                 if current.as_ref().is_some_and(|hold| hold.batch_id != request.batch_id) {
                     return Err(SeatsError::Invalid("the key holds seats on another batch".into()));
                 }
-                self.commit(tx, &domain::take(request, current.as_ref())).await?;
-                store::batch_fetch(tx, request.batch_id, now).await?.ok_or(SeatsError::BatchNotFound)
+                self.commit(tx, &domain::take(request, current.as_ref())).await
             })
             .await
     }
@@ -146,7 +145,7 @@ impl App {
         self.db
             .transaction(async |tx| {
                 let hold = self.swept(tx, key).await?.ok_or(SeatsError::NoHold)?;
-                self.commit(tx, &domain::confirm(&hold)).await
+                self.commit(tx, &domain::confirm(&hold)).await.map(drop)
             })
             .await
     }
@@ -174,12 +173,10 @@ impl App {
     /// more are not free; then nothing has changed.
     pub async fn resize(&self, key: &str, seats: u32, use_reserved: bool) -> Result<Batch, SeatsError> {
         domain::check(key, seats)?;
-        let now = self.env.now();
         self.db
             .transaction(async |tx| {
                 let hold = self.swept(tx, key).await?.filter(|hold| hold.counted).ok_or(SeatsError::NoHold)?;
-                self.commit(tx, &domain::resize(&hold, seats, use_reserved)).await?;
-                store::batch_fetch(tx, hold.batch_id, now).await?.ok_or(SeatsError::BatchNotFound)
+                self.commit(tx, &domain::resize(&hold, seats, use_reserved)).await
             })
             .await
     }
@@ -210,8 +207,7 @@ impl App {
                 if let Some(taken_over) = &taken_over {
                     store::hold_delete(tx, &taken_over.key).await?;
                 }
-                self.commit(tx, &planned.take).await?;
-                store::batch_fetch(tx, request.batch_id, now).await?.ok_or(SeatsError::BatchNotFound)
+                self.commit(tx, &planned.take).await
             })
             .await
     }
@@ -242,10 +238,12 @@ impl App {
         store::hold_fetch(tx, key).await
     }
 
-    async fn commit(&self, tx: &Tx, change: &Change) -> Result<(), SeatsError> {
+    /// Takes or gives seats on a batch whose expired holds are swept, and answers it.
+    async fn commit(&self, tx: &Tx, change: &Change) -> Result<Batch, SeatsError> {
         let now = self.env.now();
-        if store::batch_take(tx, change).await? {
-            return Ok(store::hold_save(tx, &change.hold, now).await?);
+        if let Some(batch) = store::batch_take(tx, change).await? {
+            store::hold_save(tx, &change.hold, now).await?;
+            return Ok(batch);
         }
         let Some(batch) = store::batch_fetch(tx, change.hold.batch_id, now).await? else {
             return Err(SeatsError::BatchNotFound);

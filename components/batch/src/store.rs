@@ -91,14 +91,16 @@ pub async fn batch_count(sql: &impl Sql) -> Result<i64, DbError> {
     sql.query_one("SELECT COUNT(*) AS n FROM batches", params![]).await?.get("n")
 }
 
-/// Adds to the batch's counter if the seats are there and it is not cancelled.
-/// This one statement decides who gets the last seat. Giving back always works.
-pub async fn batch_take(tx: &Tx, change: &Change) -> Result<bool, DbError> {
+/// Adds to the batch's counter if the seats are there and it is not cancelled, and answers
+/// the batch as it is then. This one statement decides who gets the last seat. Giving back
+/// always works. Expired holds count in the answer until they are swept.
+pub async fn batch_take(tx: &Tx, change: &Change) -> Result<Option<Batch>, DbError> {
     let update = "UPDATE batches SET taken = taken + $1 WHERE id = $2 AND (CAST($3 AS BIGINT) <= 0 OR (cancelled = 0 \
-                  AND taken + $4 <= max_participants - CASE WHEN CAST($5 AS BIGINT) = 1 THEN 0 ELSE reserved_slots END)) RETURNING id";
+                  AND taken + $4 <= max_participants - CASE WHEN CAST($5 AS BIGINT) = 1 THEN 0 ELSE reserved_slots END)) \
+                  RETURNING id, trek_id, trek_name, start_date, end_date, price, max_participants, reserved_slots, taken, cancelled, version";
     let (delta, hold) = (change.delta, &change.hold);
     let values = params![delta, hold.batch_id, delta, delta, hold.use_reserved];
-    Ok(tx.query_opt(update, values).await?.is_some())
+    tx.query_opt(update, values).await?.as_ref().map(batch).transpose()
 }
 
 /// Takes expired holds of a batch out of its counter.

@@ -36,8 +36,10 @@ impl Change {
 
     /// What differs, as it was and as it is; none when nothing does.
     pub(super) fn differing(&self) -> Option<(Value, Value)> {
-        let (before, after) = differing(&self.before, &self.after)?;
-        Some((hide(before, self.hidden), hide(after, self.hidden)))
+        let (mut before, mut after) = differing(&self.before, &self.after)?;
+        hide(&mut before, self.hidden);
+        hide(&mut after, self.hidden);
+        Some((before, after))
     }
 }
 
@@ -73,17 +75,15 @@ fn parts<'a>(members: impl Iterator<Item = (String, Option<&'a Value>, Option<&'
     (before.into(), after.into())
 }
 
-fn hide(value: Value, hidden: &[&str]) -> Value {
+fn hide(value: &mut Value, hidden: &[&str]) {
     match value {
-        Value::Object(fields) => fields
-            .into_iter()
-            .map(|(name, value)| {
-                let told = if hidden.contains(&name.as_str()) { HIDDEN.into() } else { hide(value, hidden) };
-                (name, told)
-            })
-            .collect(),
-        Value::Array(elements) => elements.into_iter().map(|element| hide(element, hidden)).collect(),
-        other => other,
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                if hidden.contains(&name.as_str()) { *value = HIDDEN.into() } else { hide(value, hidden) }
+            }
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(|element| hide(element, hidden)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

@@ -91,8 +91,7 @@ impl App {
     ) -> Result<Booking, CreateError> {
         let lease = self.new_lease();
         let row = Booking { status: Status::Creating, offline_due: None, ..wanted.clone() };
-        let inserted = self.db.transaction(async |tx| store::booking_insert(tx, &row, Some(&lease)).await).await;
-        match inserted {
+        match store::booking_insert(&self.db, &row, Some(&lease)).await {
             Err(error) if error.is_unique("bookings.user_id") => return Err(CreateError::InProgress),
             outcome => outcome?,
         }

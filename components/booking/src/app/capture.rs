@@ -1,7 +1,7 @@
 //! What payment tells: orders made, money captured, attempts failed, money given back.
 
 use cairn_shared::{
-    Id, Paise, Result, Timestamp,
+    DbError, Id, Paise, Result, Timestamp, Tx,
     events::{self, Event},
     log,
 };
@@ -128,10 +128,19 @@ impl App {
             Err(error) => return Err(error),
         };
         let outcome = self.capture(Some(event), taken, &payment, beside.as_ref(), &lease).await;
-        // What is on disk is enough for the answer. The checkout is left to the job: payment
-        // waits for this answer, and calling it from here could have both wait for ever.
-        store::lease_lapse(&self.db, id, &lease, self.now()).await?;
+        if outcome.is_err() {
+            store::lease_lapse(&self.db, id, &lease, self.now()).await?;
+        }
         outcome
+    }
+
+    /// Counts an event as taken, once, and leaves the checkout to the job: payment waits
+    /// for the answer, and calling it from here could have both wait for ever. The lease
+    /// runs out with the commit, which is enough for the answer.
+    async fn take_once(&self, tx: &Tx, event: &Event, id: Id, lease: &Lease) -> Result<bool, DbError> {
+        let now = self.now();
+        store::lease_lapse(tx, id, lease, now).await?;
+        events::first_time(tx, event, now).await
     }
 
     /// Books what staff received: payment first, which knows the money by the key of the
@@ -191,7 +200,10 @@ impl App {
     ) -> Result<(), BookingError> {
         if store::payment_fetch(&self.db, &payment.id).await?.is_some() {
             return match event {
-                Some(event) => self.note_taken(event).await,
+                Some(event) => {
+                    let taken = self.db.transaction(async |tx| self.take_once(tx, event, booking.id, lease).await);
+                    Ok(taken.await.map(drop)?)
+                }
                 None => Ok(()),
             };
         }
@@ -222,7 +234,7 @@ impl App {
         self.db
             .transaction(async |tx| {
                 if let Some(event) = event
-                    && !events::first_time(tx, event, now).await?
+                    && !self.take_once(tx, event, booking.id, lease).await?
                 {
                     return Ok(());
                 }
@@ -371,7 +383,7 @@ impl App {
         &self,
         event: &Event,
         id: Id,
-        change: impl AsyncFn(&cairn_shared::Tx, &mut Booking) -> Result<bool, BookingError>,
+        change: impl AsyncFn(&Tx, &mut Booking) -> Result<bool, BookingError>,
     ) -> Result<(), BookingError> {
         self.db
             .transaction(async |tx| {

@@ -88,7 +88,12 @@ impl App {
             Some(earlier) => self.change_unpaid(wanted, &earlier).await?,
         };
         self.fill_phone(caller, &made).await;
-        self.wake().await;
+        if made.status == Status::PendingPayment {
+            // Nothing is left to settle or to mail.
+            self.env.wake_relay().await;
+        } else {
+            self.wake().await;
+        }
         Ok(made)
     }
 
@@ -108,8 +113,7 @@ impl App {
     async fn begin(&self, wanted: Booking) -> Result<Booking, CreateError> {
         let lease = self.new_lease();
         let row = Booking { status: Status::Creating, ..wanted.clone() };
-        let inserted = self.db.transaction(async |tx| store::booking_insert(tx, &row, Some(&lease)).await).await;
-        match inserted {
+        match store::booking_insert(&self.db, &row, Some(&lease)).await {
             Err(error) if error.is_unique("bookings.user_id") => return Err(CreateError::InProgress),
             outcome => outcome?,
         }

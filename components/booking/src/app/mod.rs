@@ -303,10 +303,14 @@ impl App {
         lease: Option<&Lease>,
         deed: Deed<'_>,
     ) -> Result<(), BookingError> {
-        let before = store::booking_fetch(tx, booking.id).await?;
+        let before = if booking.is_made() { store::booking_fetch(tx, booking.id).await? } else { None };
         let confirmed = booking.heed_clearance();
         match store::booking_save(tx, booking, lease, self.now()).await? {
             Saved::Yes => {
+                let place = |booking: &Booking| (booking.trek_id, booking.batch_id);
+                if before.as_ref().is_some_and(|before| place(before) != place(booking)) {
+                    store::booking_place(tx, booking).await?;
+                }
                 self.document(tx, booking, deed.occasion).await?;
                 store::call_off_note(tx, booking).await?;
                 self.note_booking(tx, before.as_ref(), booking, deed).await?;

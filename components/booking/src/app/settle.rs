@@ -33,7 +33,8 @@ impl App {
             self.peers.release(id).await?;
             return Ok(self.peers.close(id).await?);
         };
-        self.settle_seats(&booking).await?;
+        let open = store::command_list_open(&self.db, id).await?;
+        self.settle_seats(&booking, &open).await?;
         if booking.offline_due.is_some() {
             booking = self.receive_offline(booking, lease).await?;
         }
@@ -68,7 +69,7 @@ impl App {
             None => self.peers.close(id).await?,
         }
         self.settle_refunds(&booking, lease).await?;
-        self.settle_earnings(&booking).await?;
+        self.settle_earnings(&booking, &open).await?;
         match booking.status {
             Status::Creating | Status::Deleted => {
                 self.db
@@ -98,8 +99,7 @@ impl App {
     /// What open commands left to do about seats: the move to the place that the last
     /// shift kept, places that nobody moves to any more, and the number. Without open
     /// commands the seats are right already.
-    async fn settle_seats(&self, booking: &Booking) -> Result<(), BookingError> {
-        let open = store::command_list_open(&self.db, booking.id).await?;
+    async fn settle_seats(&self, booking: &Booking, open: &[CommandRow]) -> Result<(), BookingError> {
         let shifts = || open.iter().filter(|command| command.kind == CommandKind::Shift);
         let last = shifts().find(|command| command.state == CommandState::Committed);
         let moves_to = last.filter(|_| booking.status.holds_seats());
@@ -144,13 +144,12 @@ impl App {
 
     /// When a trip is over or called off, what was paid and is kept is earned; when a
     /// booking lives again, it is owed again.
-    async fn settle_earnings(&self, booking: &Booking) -> Result<(), BookingError> {
+    async fn settle_earnings(&self, booking: &Booking, open: &[CommandRow]) -> Result<(), BookingError> {
         match booking.status {
             // What is kept for an owner's choice is still owed.
             _ if booking.paid == Paise::ZERO || booking.awaits_choice() => {}
             Status::TrekCompleted | Status::Cancelled => self.peers.earn(booking.id, booking.tax_on_kept()).await?,
             _ => {
-                let open = store::command_list_open(&self.db, booking.id).await?;
                 let revives = |kind| matches!(kind, CommandKind::Restore | CommandKind::RestoreParticipant);
                 if open.iter().any(|command| revives(command.kind)) {
                     self.peers.defer(booking.id).await?;

@@ -180,7 +180,7 @@ pub struct PaymentError {
 #[serde(rename_all = "camelCase")]
 pub struct Booking {
     pub id: Id,
-    /// Rises with every change.
+    /// Rises with every change; 0 while it is being made.
     pub version: i64,
     pub user: User,
     pub trek_id: Id,
@@ -262,6 +262,11 @@ pub struct Booking {
 }
 
 impl Booking {
+    /// False while what is stored of it is its maker's intent, which nobody else sees.
+    pub fn is_made(&self) -> bool {
+        self.version > 0
+    }
+
     /// The code people read out on the phone.
     pub fn code(&self) -> String {
         format!("BT{}", self.id.short_code())

@@ -95,7 +95,7 @@ pub async fn booking_ids_unsettled(sql: &impl Sql, now: Timestamp, limit: i64) -
 }
 
 /// Stores a new booking, leased if work on it goes on.
-pub async fn booking_insert(tx: &Tx, booking: &Booking, lease: Option<&Lease>) -> Result<(), DbError> {
+pub async fn booking_insert(sql: &impl Sql, booking: &Booking, lease: Option<&Lease>) -> Result<(), DbError> {
     let insert = "INSERT INTO bookings (id, code, user_id, trek_id, batch_id, status, participants, seats, total, paid, refunded, \
                   session_expires_at, batch_start, search_text, document, version, created_at, lease, lease_until, by_staff) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
@@ -121,11 +121,11 @@ pub async fn booking_insert(tx: &Tx, booking: &Booking, lease: Option<&Lease>) -
         lease.map(|lease| lease.until),
         booking.admin_created,
     ];
-    tx.execute(insert, values).await
+    sql.execute(insert, values).await
 }
 
 /// Stores a change of the booking as it was loaded, and raises its version. With a
-/// lease: only while it is still held.
+/// lease: only while it is still held. For where it goes see [`booking_place`].
 pub async fn booking_save(
     tx: &Tx,
     booking: &mut Booking,
@@ -135,12 +135,10 @@ pub async fn booking_save(
     let before = booking.version;
     booking.version += 1;
     booking.updated_at = now;
-    let update = "UPDATE bookings SET trek_id = $1, batch_id = $2, status = $3, participants = $4, seats = $5, total = $6, paid = $7, \
-                  refunded = $8, session_expires_at = $9, batch_start = $10, search_text = $11, document = $12, version = $13 \
-                  WHERE id = $14 AND version = $15 AND COALESCE($16, lease, '') = COALESCE(lease, '')";
+    let update = "UPDATE bookings SET status = $1, participants = $2, seats = $3, total = $4, paid = $5, refunded = $6, \
+                  session_expires_at = $7, batch_start = $8, search_text = $9, document = $10, version = $11 \
+                  WHERE id = $12 AND version = $13 AND COALESCE($14, lease, '') = COALESCE(lease, '')";
     let values = params![
-        booking.trek_id,
-        booking.batch_id,
         booking.status.as_str(),
         booking.count(),
         booking.seats(),
@@ -157,6 +155,13 @@ pub async fn booking_save(
         lease.map(|lease| &lease.token),
     ];
     Ok(if tx.affected(update, values).await? == 1 { Saved::Yes } else { Saved::Outdated })
+}
+
+/// Stores where a booking goes, in the transaction that changes it: apart from its other
+/// changes, for each of which the indexes would be written anew as well.
+pub async fn booking_place(tx: &Tx, booking: &Booking) -> Result<(), DbError> {
+    let update = "UPDATE bookings SET trek_id = $1, batch_id = $2 WHERE id = $3";
+    tx.execute(update, params![booking.trek_id, booking.batch_id, booking.id]).await
 }
 
 /// Removes a booking that never came to be, or that staff removed.

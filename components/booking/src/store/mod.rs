@@ -16,7 +16,8 @@ mod policy;
 
 pub use booking::{
     Lease, Saved, Taken, booking_delete, booking_fetch, booking_fetch_live, booking_id_by_code, booking_ids_overdue,
-    booking_ids_unsettled, booking_insert, booking_list_of_user, booking_save, lease_end, lease_lapse, lease_take,
+    booking_ids_unsettled, booking_insert, booking_list_of_user, booking_place, booking_save, lease_end, lease_lapse,
+    lease_take,
 };
 pub use call_off::{
     booking_list_of_batch, call_off_bookings, call_off_close, call_off_fetch, call_off_fetch_of_batch, call_off_finish,

@@ -89,7 +89,7 @@ impl App {
             return Ok(Some(promo_id));
         }
         let Some(code) = code.filter(|_| payable.kind != Kind::Balance) else {
-            if payable.kind != Kind::Balance {
+            if held.is_some() && payable.kind != Kind::Balance {
                 store::promo_use_release(tx, booking_id).await?;
             }
             return Ok(None);

@@ -28,7 +28,9 @@ pub struct Settings {
     pub result_bytes_max: usize,
     /// Size of a database file, in bytes.
     pub database_bytes_max: u64,
-    /// Growth of the write-ahead log that starts a checkpoint, in bytes.
+    /// Growth of the write-ahead log that starts a checkpoint, in bytes. A page is copied
+    /// and synced once for all commits that changed it; beyond about 4,000 pages the index of
+    /// the log has a second part, and every look-up looks into both.
     pub log_bytes_threshold: u64,
     /// Time without a commit after which the log is emptied.
     pub idle_after: Duration,
@@ -43,7 +45,7 @@ impl Default for Settings {
             rows_max: 100_000,
             result_bytes_max: 64 << 20,
             database_bytes_max: 64 << 30,
-            log_bytes_threshold: 4 << 20,
+            log_bytes_threshold: 16 << 20,
             idle_after: Duration::from_secs(30),
             connections_max: 256,
         }
