@@ -266,6 +266,11 @@ fn credit_error(error: pay::RefundError) -> booking::RefundError {
     }
 }
 
+fn share(booking_id: Id, open: &sale::OpenShare) -> Option<pay::Share> {
+    let key_digest = pay::KeyDigest::parse(&open.digest)?;
+    Some(pay::Share { id: open.id, booking_id, amount: open.amount, key_digest, expires_at: open.expires_at })
+}
+
 fn tender(tender: &sale::Tender) -> pay::Tender {
     pay::Tender { voucher_id: tender.voucher, amount: tender.amount }
 }
@@ -465,6 +470,11 @@ impl booking::Peers for Booking {
     }
 
     async fn open(&self, given: &sale::Payable) -> Result<(), sale::CreateError> {
+        if !given.shares.is_empty() {
+            let shares: Option<Vec<_>> = given.shares.iter().map(|open| share(given.booking_id, open)).collect();
+            let shares = shares.ok_or_else(|| sale::CreateError::Unavailable("no digest".into()))?;
+            return self.payment.open_shared(payable(given)?, &shares).await.map_err(open_error);
+        }
         let by = given.tender.as_ref().map(tender);
         self.payment.open_with_voucher(payable(given)?, given.promo_code.as_deref(), by).await.map_err(open_error)
     }
@@ -533,6 +543,7 @@ impl booking::Peers for Booking {
             amount: payment.amount,
             method: payment.method,
             captured_at: payment.captured_at,
+            share: None,
         })
     }
 

@@ -41,6 +41,12 @@ pub fn news(news: &booking::News) -> notice::News {
         booking::News::BalanceReminder { balance: amount, due } => {
             notice::News::BalanceReminder(notice::Balance { amount, due })
         }
+        booking::News::ShareAsked { by, amount, due, link } => {
+            notice::News::ShareAsked(notice::ShareRequest { by, amount, due, link })
+        }
+        booking::News::SharePaid { amount, method, payment_id } => {
+            notice::News::SharePaid(notice::ShareReceipt { amount, method, payment_id })
+        }
         booking::News::DetailsReminder => notice::News::DetailsReminder,
         booking::News::TripReminder => notice::News::TripReminder,
         booking::News::CalledOff { reason, refund, voucher, deadline, link } => {

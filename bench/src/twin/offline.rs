@@ -41,6 +41,7 @@ pub async fn record(
             amount: recorded.amount,
             method: recorded.method,
             captured_at: recorded.captured_at,
+            share: None,
         }),
         Err(ReceiptError::Other(cause)) => Err(booking::OfflineError::Unavailable(cause.to_string())),
         Err(refused) => Err(booking::OfflineError::Refused(format!("{refused:?}"))),

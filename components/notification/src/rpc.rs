@@ -6,7 +6,7 @@ use crate::{
     domain::{
         Attachment, Balance, BookingCancelled, BookingConfirmed, CallOff, Cancellation, Clearance, Code, Confirmation,
         Credit, Envelope, Gift, MailError, Message, Move, News, Notice, PaymentReceived, Person, Recipient, Refund,
-        RefundKind, RefundState, Refusal, Request, RequestKind, Settlement, Transfer, Trip,
+        RefundKind, RefundState, Refusal, Request, RequestKind, Settlement, ShareReceipt, ShareRequest, Transfer, Trip,
     },
     shell::{
         Exports, app,
@@ -148,6 +148,20 @@ impl notices::Guest for Exports {
         about: notices::Balance,
     ) -> Result<(), wit::Error> {
         notify(to, trip, News::BalanceReminder(balance(about))).await
+    }
+
+    async fn share_asked(
+        to: notices::Address,
+        trip: wit::Trip,
+        about: notices::ShareRequest,
+    ) -> Result<(), wit::Error> {
+        let (amount, due) = (Paise(about.amount), Timestamp::from_millis(about.due_date));
+        notify(to, trip, News::ShareAsked(ShareRequest { by: about.by, amount, due, link: about.link })).await
+    }
+
+    async fn share_paid(to: notices::Address, trip: wit::Trip, about: notices::ShareReceipt) -> Result<(), wit::Error> {
+        let notices::ShareReceipt { amount, method, payment_id } = about;
+        notify(to, trip, News::SharePaid(ShareReceipt { amount: Paise(amount), method, payment_id })).await
     }
 
     async fn details_reminder(to: notices::Address, trip: wit::Trip) -> Result<(), wit::Error> {

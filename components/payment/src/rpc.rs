@@ -5,13 +5,13 @@ use cairn_shared::{Id, Paise, Timestamp};
 use crate::{
     app::{Receipt, ReceiptError},
     domain::{
-        CreditRequest, DiscountType, Kind, OfflineMethod, OpenError, Payable, Payment, PaymentError, Promo,
-        PromoProblem, RefundError, RefundKind, RefundRequest, RefundStatus, RequestedRefund, Tender, Use, Voucher,
-        VoucherProblem,
+        CreditRequest, DiscountType, KeyDigest, Kind, OfflineMethod, OpenError, Payable, Payment, PaymentError, Promo,
+        PromoProblem, RefundError, RefundKind, RefundRequest, RefundStatus, RequestedRefund, Share, Tender, Use,
+        Voucher, VoucherProblem,
     },
     shell::{
         Exports, app,
-        bindings::exports::cairn::payment::{checkout, earnings, offline, promos, refunds, vouchers},
+        bindings::exports::cairn::payment::{checkout, earnings, offline, promos, refunds, shares, vouchers},
     },
 };
 
@@ -141,6 +141,26 @@ impl checkout::Guest for Exports {
         app.refund_all(id("booking-id", &booking_id)?, &reason)
             .await
             .map_err(|error| checkout::Error::Unavailable(format!("{error:?}")))
+    }
+}
+
+fn share(booking_id: Id, given: shares::Share) -> Result<Share, checkout::Error> {
+    let digest = KeyDigest::parse(&given.key_digest);
+    Ok(Share {
+        id: id("share", &given.id)?,
+        booking_id,
+        amount: Paise(given.amount),
+        key_digest: digest.ok_or_else(|| checkout::Error::Invalid("key-digest is no SHA-256".into()))?,
+        expires_at: Timestamp::from_millis(given.expires_at),
+    })
+}
+
+impl shares::Guest for Exports {
+    async fn open(given: checkout::Payable, parts: Vec<shares::Share>) -> Result<(), checkout::Error> {
+        let app = app().await.map_err(checkout::Error::Unavailable)?;
+        let payable = payable(&given)?;
+        let parts: Result<Vec<_>, _> = parts.into_iter().map(|part| share(payable.booking_id, part)).collect();
+        app.open_shared(payable, &parts?).await.map_err(open_error)
     }
 }
 

@@ -5,12 +5,12 @@ use cairn_shared::{Id, Paise, Timestamp, identity::Caller};
 use super::{
     Actor, App, BookingError,
     commands::{Command, Decision},
-    mails::{MailIntent, has_own_address},
+    mails::{MailIntent, confirmations, has_own_address},
 };
 use crate::{
     domain::{
         Booking, Cancellation, RefundChoice, Refusal, Scope, Status, Tier, Trigger, Who, cancel, days_until,
-        refund_parts,
+        is_overdue, refund_parts,
     },
     store::CommandKind,
 };
@@ -94,12 +94,7 @@ impl App {
         let wanted =
             CancelRequest { scope: Scope::Entire, choice: RefundChoice::Nothing, reason: Some(UNPAID_BALANCE.into()) };
         let decide = |booking: &Booking| -> Result<Decision, BookingError> {
-            let overdue = booking.status == Status::PaymentConfirmedPartial
-                && booking
-                    .partial
-                    .as_ref()
-                    .is_some_and(|partial| partial.remaining > Paise::ZERO && partial.due < self.now());
-            if !overdue {
+            if !is_overdue(booking, self.now()) {
                 return Err(Refusal::NotOverdue.into());
             }
             let mut decision = self.cancelled(booking, &self.cancellation(&command, &wanted, booking.batch_start))?;
@@ -198,7 +193,9 @@ impl App {
             email: participant.email.clone(),
             reason: participant.cancellation_reason.clone(),
         });
-        let mails = std::iter::once(to_booker).chain(to_others).collect();
+        let confirmed = cancelled.status == Status::Confirmed && booking.status != Status::Confirmed;
+        let now_certain = if confirmed { confirmations(&cancelled) } else { Vec::new() };
+        let mails = std::iter::once(to_booker).chain(to_others).chain(now_certain).collect();
         Ok(Decision { booking: cancelled, mails })
     }
 

@@ -32,6 +32,8 @@ struct Captured {
     captured_at: i64,
     /// What a voucher paid together with it.
     voucher: Option<Beside>,
+    /// The share that it paid.
+    share_id: Option<Id>,
 }
 
 #[derive(Deserialize)]
@@ -111,6 +113,7 @@ impl App {
             amount: Paise(captured.amount_paise),
             method: method_text(captured.method),
             captured_at: Timestamp::from_millis(captured.captured_at),
+            share: captured.share_id,
         };
         let beside = captured.voucher.map(|beside| Payment {
             id: beside.payment_id,
@@ -250,6 +253,7 @@ impl App {
                         &payment.id,
                     )
                     .await?;
+                    self.queue_shares(tx, &booking, payment).await?;
                 }
                 let mut booking = booking.clone();
                 self.save_as(tx, &mut booking, Some(lease), Deed::of("payment")).await?;

@@ -4,7 +4,7 @@ use cairn_shared::{Id, log};
 
 use super::{Actor, App, BookingError, SeatsError, Unavailable, commands::Command, noting::Deed};
 use crate::{
-    domain::{Booking, Status},
+    domain::{Booking, Refusal, Status},
     store::{self, CommandKind, Lease},
 };
 
@@ -22,7 +22,7 @@ impl From<SeatsError> for BookingError {
 }
 
 impl App {
-    /// The job: ends sessions that are over, and settles bookings on which work died.
+    /// The job: ends sessions that are over, takes off who has not paid a share, and settles bookings on which work died.
     /// Answers how many could not be done and are left for the next run.
     ///
     /// # Errors
@@ -31,6 +31,9 @@ impl App {
         let mut left = 0;
         for id in store::booking_ids_overdue(&self.db, self.now(), RUN_BOOKINGS_MAX).await? {
             left += usize::from(!self.done(id, self.retire(id).await));
+        }
+        for id in store::booking_ids_lapsed(&self.db, self.now(), RUN_BOOKINGS_MAX).await? {
+            left += usize::from(!self.done(id, self.lapse(id).await));
         }
         Ok(left + self.settle_left().await?)
     }
@@ -56,6 +59,8 @@ impl App {
     fn done(&self, id: Id, outcome: Result<(), BookingError>) -> bool {
         match outcome {
             Ok(()) | Err(BookingError::NotFound | BookingError::Busy) => true,
+            // Somebody has paid, or is about to.
+            Err(BookingError::Refused(Refusal::NotOverdue)) => true,
             Err(error) => {
                 log::warn(
                     "a booking could not be settled and is left for later",

@@ -108,7 +108,7 @@ impl App {
             add_ons: expired.add_ons.iter().map(|line| line.name.clone()).collect(),
             promo_code: expired.promo.as_ref().map(|promo| promo.code.clone()),
             voucher_code: None,
-            mode: expired.mode,
+            mode: expired.unsplit().mode,
             displayed: Displayed::default(),
             session_id: None,
         };

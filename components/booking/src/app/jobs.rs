@@ -234,6 +234,7 @@ impl App {
                 let occasion = partial.due.millis().to_string();
                 self.save_as(tx, &mut booking, None, Deed::of("remind")).await?;
                 self.queue(tx, &booking, &MailIntent::BalanceReminder, &occasion).await?;
+                self.queue_share_requests(tx, &booking, &occasion).await?;
                 Ok(true)
             })
             .await

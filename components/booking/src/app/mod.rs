@@ -32,6 +32,7 @@ mod request;
 mod restore;
 mod settle;
 mod shift;
+mod split;
 mod staff;
 mod transfer;
 mod update;
@@ -66,6 +67,7 @@ pub use peers::{
 };
 pub use read::{Listing, STAFF_PERMISSIONS, Setting};
 pub use request::Answer;
+pub use split::Shared;
 pub use staff::OfficeChange;
 pub use update::Update;
 
@@ -154,7 +156,8 @@ impl Component for App {
         "0004_documents",
         "0005_call_offs",
         "0006_declarations",
-        "0007_gifts"
+        "0007_gifts",
+        "0008_splits"
     ];
     const JOBS: &'static [&'static str] =
         &[events::RELAY_PATH, crate::http::EXPIRE_PATH, MAILS_PATH, CALL_OFFS_PATH, GIFTS_PATH, audit::SEAL_PATH];

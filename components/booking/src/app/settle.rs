@@ -217,6 +217,7 @@ fn changes_seats(command: &CommandRow) -> bool {
         | CommandKind::CallOff
         | CommandKind::Choose
         | CommandKind::Tender
+        | CommandKind::Split
         | CommandKind::Delete => false,
     }
 }

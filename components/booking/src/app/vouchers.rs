@@ -30,6 +30,9 @@ impl App {
         if found.user.id != caller.id && !caller.is_admin() {
             return Err(BookingError::Forbidden("Not authorized to modify this booking"));
         }
+        if code.is_some() && found.shares_due().is_some() {
+            return Err(Refusal::VoucherBesideShares.into());
+        }
         let owed = payable(&found).ok_or(Refusal::NothingOwed)?.amount;
         let tender = match code {
             Some(code) => Some(self.tender(code, owed, Some(id)).await.map_err(BookingError::Sale)?),
@@ -37,6 +40,9 @@ impl App {
         };
         let command = self.new_command(CommandKind::Tender, Actor::of(caller, Who::Owner));
         let decide = |booking: &Booking| -> Result<Decision, BookingError> {
+            if tender.is_some() && booking.shares_due().is_some() {
+                return Err(Refusal::VoucherBesideShares.into());
+            }
             payable(booking).filter(|now| now.amount == owed).ok_or(Refusal::NothingOwed)?;
             Ok(Booking { tender: tender.clone(), ..booking.clone() }.into())
         };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Billing, Breakdown, CalledOff, Clearance, DiscountType, Next, OfflineDue, Participant, Payment, RefundPolicy,
-    RefundRequest, Status, Tender, Trigger, Who, next,
+    RefundRequest, Split, Status, Tender, Trigger, Who, next,
 };
 
 /// The account a booking belongs to, as it was when the booking was made.
@@ -251,7 +251,10 @@ pub struct Booking {
     /// What a voucher is to pay of what is owed now.
     #[serde(default)]
     pub tender: Option<Tender>,
-    /// When the customer last asked to pay the balance.
+    /// Others pay shares of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
+    /// When somebody last asked to pay the balance, or a share of it.
     #[serde(default)]
     pub balance_order_at: Option<Timestamp>,
     /// Why everything captured has to go back, until payment has taken that over. Set by
@@ -325,6 +328,11 @@ impl Booking {
         }
     }
 
+    /// Whether the rest that it waited for is no longer owed.
+    pub fn is_paid_off(&self) -> bool {
+        self.status == Status::PaymentConfirmedPartial && self.paid >= self.due_total()
+    }
+
     /// Where a trigger by somebody leads this booking; none where it may not happen.
     pub fn next(&self, trigger: Trigger, who: Who) -> Option<Status> {
         Some(match next(self.status, trigger, who)? {
@@ -332,6 +340,8 @@ impl Booking {
             Next::Becomes(status) => status,
             Next::AsPaid => self.status_as_paid(),
             Next::SameOrCancelled if self.seats() == 0 => Status::Cancelled,
+            // Who did not come to pay is gone, and everybody else has paid.
+            Next::SameOrCancelled if self.is_paid_off() => self.status_when_paid(),
             Next::SameOrCancelled => self.status,
             // What staff say was paid decides, where the booking is made.
             Next::OneOf(_) => return None,

@@ -127,7 +127,9 @@ pub struct Worth {
 /// What is kept of a booking, as money and as a voucher with this bonus.
 pub fn worth(booking: &Booking, bonus: BasisPoints) -> Worth {
     let refund = booking.refundable();
-    let voucher = if refund >= CREDIT_MIN { refund + refund.share(bonus) } else { Paise::ZERO };
+    // What others paid is not the owner's to have as a voucher.
+    let voucher =
+        if refund >= CREDIT_MIN && !booking.has_paid_shares() { refund + refund.share(bonus) } else { Paise::ZERO };
     Worth { refund, voucher }
 }
 
@@ -195,6 +197,7 @@ pub fn choose_money(
     let Some(called_off) = booking.offered(choice)? else { return Ok(booking.clone()) };
     let worth = worth(booking, called_off.bonus);
     let voucher = match choice {
+        Choice::Voucher if booking.has_paid_shares() => return Err(Refusal::PaidByOthers),
         Choice::Voucher if worth.voucher == Paise::ZERO => return Err(Refusal::NothingToChoose),
         Choice::Voucher => {
             Some(VoucherTerms { bonus: worth.voucher - worth.refund, expires_at: now.plus(CREDIT_VALIDITY) })
@@ -276,16 +279,17 @@ pub fn choose_batch(
     // Staff have offered it to its owner.
     live.status = live.next(Trigger::Restore, Who::Staff).ok_or(Refusal::NotCancelled)?;
     live.owe_the_rest();
+    live.give_time(now);
     let mut moved = shift(&live, to, Who::Staff, now)?;
     let above = (moved.paid - moved.due_total()).clamp(Paise::ZERO, moved.refundable());
-    if above > Paise::ZERO {
+    for (payment, amount) in moved.by_payer(above) {
         moved.request_refund(RefundRequest {
-            key: command.to_string(),
+            key: [Some(command.to_string()), payment.clone()].into_iter().flatten().collect::<Vec<_>>().join("/"),
             participant: None,
-            payment: None,
-            amount: above,
+            payment,
+            amount,
             kind: RefundType::Custom,
-            reason,
+            reason: reason.clone(),
             requested_by: by,
             requested_at: now,
             voucher: None,

@@ -49,12 +49,12 @@ impl Cancellation {
     fn request(&self, part: &RefundPart, reason: &str, now: Timestamp) -> RefundRequest {
         let key = match part.participant {
             Some(participant) => format!("{}/{participant}", self.command),
-            None => self.command.to_string(),
+            None => [self.command.to_string()].into_iter().chain(part.payment.clone()).collect::<Vec<_>>().join("/"),
         };
         RefundRequest {
             key,
             participant: part.participant,
-            payment: None,
+            payment: part.payment.clone(),
             amount: part.refund,
             kind: self.choice.kind(),
             reason: reason.to_owned(),
@@ -122,6 +122,8 @@ fn sever(booking: &mut Booking, parts: &[RefundPart], wanted: &Cancellation, rea
     booking.owe_the_rest();
     if booking.seats() == 0 {
         booking.cancel(wanted.by(), reason, now);
+    } else if booking.is_paid_off() {
+        booking.status = booking.status_when_paid();
     }
 }
 
@@ -139,6 +141,7 @@ pub fn restore(booking: &Booking, who: Who, now: Timestamp) -> Result<Booking, R
     }
     let mut restored = booking.clone();
     restored.restore();
+    restored.give_time(now);
     restored.refund_type = RefundType::Auto;
     Ok(restored)
 }
@@ -174,6 +177,7 @@ pub fn restore_participant(booking: &Booking, id: Id, who: Who, now: Timestamp) 
         participant.refund_type = RefundType::Auto;
     }
     restored.owe_the_rest();
+    restored.give_time(now);
     restored.status = restored.next(Trigger::RestoreParticipant, who).ok_or(Refusal::ParticipantNotCancelled)?;
     Ok(restored)
 }

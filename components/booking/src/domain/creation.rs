@@ -305,7 +305,7 @@ pub fn renewed(expired: &Booking, draft: Draft, now: Timestamp) -> Booking {
         payment_error: None,
         tender: None,
         staff_seats: true,
-        ..expired.clone()
+        ..expired.unsplit()
     }
 }
 
@@ -381,6 +381,7 @@ pub fn draft(
         tender: None,
         reduction: Paise::ZERO,
         called_off: None,
+        split: None,
         balance_order_at: None,
         refund_due: None,
         created_at: now,

@@ -153,6 +153,7 @@ impl Gift {
             expires_at: Some(self.pay_until),
             promo_code: None,
             order_value: self.amount,
+            shares: Vec::new(),
         }
     }
 }

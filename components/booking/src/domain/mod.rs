@@ -19,6 +19,7 @@ mod refusal;
 mod reprice;
 mod schedule;
 mod shift;
+mod split;
 mod status;
 mod tender;
 mod transfer;
@@ -56,6 +57,10 @@ pub use refusal::Refusal;
 pub use reprice::{Resale, may_be_resold, resold};
 pub use schedule::{is_about_to_pay, is_finished, is_overdue, needs_balance_reminder, trip_reminder_span};
 pub use shift::{NewRequest, RequestKind, Target, answer, ask, shift, target};
+pub use split::{
+    NewShare, NewSplit, OpenShare, PaidBy, SPLIT_HOURS_MAX, Share, SharePayment, ShareState, Split, in_proportion,
+    readdress, share_of_token, share_token, split,
+};
 pub use status::{Next, StaffMove, Status, Trigger, Who, days_until, next, staff_move};
 pub use tender::{IssuedVoucher, Offer, Tender, VoucherTerms};
 pub use transfer::{TRANSFER_DAYS_MIN, transfer};

@@ -3,7 +3,7 @@
 use cairn_shared::{Id, Paise, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Booking, CancelledBy, PaymentMode, RefundRequest, RefundStatus, RefundType, Status, Tender};
+use super::{Booking, CancelledBy, OpenShare, PaymentMode, RefundRequest, RefundStatus, RefundType, Status, Tender};
 
 /// Which part of the price a payment is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub struct Payment {
     pub amount: Paise,
     pub method: String,
     pub captured_at: Timestamp,
+    /// The share that it paid; none: the owner paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Id>,
 }
 
 /// A refund at the provider, as last heard of.
@@ -70,6 +73,8 @@ pub struct Payable {
     pub expires_at: Option<Timestamp>,
     pub promo_code: Option<String>,
     pub order_value: Paise,
+    /// Parts of the amount that others can pay.
+    pub shares: Vec<OpenShare>,
 }
 
 impl Payable {
@@ -93,6 +98,7 @@ pub fn payable(booking: &Booking) -> Option<Payable> {
         _ => return None,
     };
     let unpaid = kind != Kind::Balance;
+    let shares = if unpaid { Vec::new() } else { booking.shares_of(amount) };
     Some(Payable {
         booking_id: booking.id,
         user_id: booking.user.id,
@@ -100,7 +106,9 @@ pub fn payable(booking: &Booking) -> Option<Payable> {
         trek_name: booking.trek_name.clone(),
         kind,
         amount,
-        tender: booking.tender.as_ref().and_then(|tender| tender.fitted(amount)),
+        // A voucher beside shares would pay what others pay.
+        tender: booking.tender.as_ref().filter(|_| shares.is_empty()).and_then(|tender| tender.fitted(amount)),
+        shares,
         expires_at: booking.session.as_ref().map(|session| session.expires_at).filter(|_| unpaid),
         promo_code: booking.promo.as_ref().map(|promo| promo.code.clone()).filter(|_| unpaid),
         order_value: booking.price.base,
@@ -152,6 +160,7 @@ impl Booking {
     pub fn record(&mut self, payment: &Payment) {
         self.paid += payment.amount;
         self.payment_error = None;
+        self.record_share(payment);
         self.first_payment.get_or_insert_with(|| payment.clone());
     }
 
@@ -268,7 +277,15 @@ mod tests {
     }
 
     fn payment(kind: Kind, amount: Paise) -> Payment {
-        Payment { id: "p".into(), order_id: "o".into(), kind, amount, method: "upi".into(), captured_at: NOW }
+        Payment {
+            id: "p".into(),
+            order_id: "o".into(),
+            kind,
+            amount,
+            method: "upi".into(),
+            captured_at: NOW,
+            share: None,
+        }
     }
 
     #[test]

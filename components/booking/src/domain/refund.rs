@@ -5,10 +5,12 @@
 //! paise to the first ones. A cancellation charges its percentage on those shares, and
 //! gives back what was paid for them less the charge.
 
+use std::collections::BTreeMap;
+
 use cairn_shared::{BasisPoints, Id, Paise, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Booking, Participant, Refund, RefundStatus, RefundType, Status, VoucherTerms};
+use super::{Booking, PaidBy, Participant, Refund, RefundStatus, RefundType, Status, VoucherTerms, in_proportion};
 
 /// Most tiers of a policy.
 pub const TIERS_MAX: usize = 20;
@@ -157,9 +159,11 @@ impl RefundChoice {
 }
 
 /// What goes back for one participant, or for the whole booking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefundPart {
     pub participant: Option<Id>,
+    /// Out of which payment; none: the owner's.
+    pub payment: Option<String>,
     /// Share of the frozen total.
     pub share: Paise,
     pub severance: Severance,
@@ -184,11 +188,13 @@ pub fn refund_parts(
     tier: &Tier,
 ) -> Result<Vec<RefundPart>, TooMuch> {
     let mut parts = match scope {
+        Scope::Entire if booking.split.is_some() => payers(booking),
         Scope::Entire => vec![whole(booking)],
         Scope::Participants(ids) => each(booking, ids),
     };
     let mut left = booking.refundable();
     let sharers = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+    let paid: Vec<_> = parts.iter().map(|part| part.severance.paid).collect();
     if let RefundChoice::Custom(asked) = choice
         && !parts.is_empty()
         && (asked > left || asked < Paise::ZERO)
@@ -199,7 +205,10 @@ pub fn refund_parts(
         let wanted = match choice {
             RefundChoice::Auto => part.severance.paid - (part.share - tier.of(part.share)),
             RefundChoice::Full => part.severance.paid,
-            RefundChoice::Custom(asked) => self::part(asked, sharers, at),
+            RefundChoice::Custom(asked) => match scope {
+                Scope::Entire => in_proportion(asked, &paid).get(at).copied().unwrap_or_default(),
+                Scope::Participants(_) => self::part(asked, sharers, at),
+            },
             RefundChoice::Nothing => Paise::ZERO,
         };
         part.refund = wanted.clamp(Paise::ZERO, left);
@@ -214,7 +223,27 @@ fn whole(booking: &Booking) -> RefundPart {
     let share = booking.agreed_total() - gone;
     let paid = booking.paid_by_active();
     let severance = Severance { paid, waived: (share - paid).max(Paise::ZERO) };
-    RefundPart { participant: None, share, severance, refund: Paise::ZERO }
+    RefundPart { participant: None, payment: None, share, severance, refund: Paise::ZERO }
+}
+
+/// The booking by who has paid for it, so that each gets back of their own: a charge is
+/// taken of what was paid, and nobody bears that of somebody who has not.
+fn payers(booking: &Booking) -> Vec<RefundPart> {
+    let mut shares: BTreeMap<PaidBy, Paise> = BTreeMap::new();
+    for (at, participant) in booking.participants.iter().enumerate().filter(|(_, p)| !p.is_cancelled) {
+        *shares.entry(booking.paid_by(participant.id)).or_default() += booking.share(at);
+    }
+    let parts = shares.into_iter().filter_map(|(payer, share)| {
+        let payment = match payer {
+            PaidBy::Owner => None,
+            PaidBy::Share(payment) => Some(payment),
+            PaidBy::Nobody => return None,
+        };
+        let severance = Severance { paid: share, waived: Paise::ZERO };
+        Some(RefundPart { participant: None, payment, share, severance, refund: Paise::ZERO })
+    });
+    let parts: Vec<_> = parts.collect();
+    if parts.is_empty() { vec![whole(booking)] } else { parts }
 }
 
 fn each(booking: &Booking, ids: &[Id]) -> Vec<RefundPart> {
@@ -223,9 +252,19 @@ fn each(booking: &Booking, ids: &[Id]) -> Vec<RefundPart> {
     let chosen = places.enumerate().filter(|(_, (_, participant))| ids.contains(&participant.id));
     let parts = chosen.map(|(among_active, (at, participant))| {
         let share = booking.share(at);
-        let paid = part(paid, active, among_active).min(share);
+        let payer = booking.split.as_ref().map(|_| booking.paid_by(participant.id));
+        let paid = match payer {
+            None => part(paid, active, among_active).min(share),
+            Some(PaidBy::Nobody) => Paise::ZERO,
+            Some(PaidBy::Owner | PaidBy::Share(_)) => share,
+        };
+        let payment = match payer {
+            Some(PaidBy::Share(payment)) => Some(payment),
+            Some(PaidBy::Owner | PaidBy::Nobody) | None => None,
+        };
         RefundPart {
             participant: Some(participant.id),
+            payment,
             share,
             severance: Severance { paid, waived: share - paid },
             refund: Paise::ZERO,
@@ -302,6 +341,14 @@ impl Booking {
         let tax = i128::from((self.price.gst + self.price.gst_included).0);
         let kept = i128::from(self.refundable().0).min(total);
         Paise(i64::try_from((2 * tax * kept + total) / (2 * total)).unwrap_or(i64::MAX))
+    }
+
+    /// An amount that goes back, by who has paid: none of nothing.
+    pub fn by_payer(&self, amount: Paise) -> Vec<(Option<String>, Paise)> {
+        let payers = if self.has_paid_shares() { payers(self) } else { vec![whole(self)] };
+        let shares: Vec<_> = payers.iter().map(|payer| payer.share).collect();
+        let parts = payers.into_iter().map(|payer| payer.payment).zip(in_proportion(amount, &shares));
+        parts.filter(|(_, part)| *part > Paise::ZERO).collect()
     }
 
     /// Whether money went back, is going back, or should have.

@@ -104,6 +104,32 @@ pub enum Refusal {
     CallOffReason(usize),
     #[error("The bonus has to be from 0 to 100 percent")]
     CallOffBonus,
+    #[error("The price can be shared until the booking is paid for. Please book again.")]
+    SplitUnpaidOnly,
+    #[error("Please give the details of everybody who comes first")]
+    SplitNeedsDetails,
+    #[error(
+        "Each share is for at least one participant, each participant is in one share, whoever books pays for at least one, and there are at most {0} shares"
+    )]
+    SplitShares(usize),
+    #[error("Each share has to be at least one rupee")]
+    SplitTooSmall,
+    #[error("hours has to be from 1 to {0}")]
+    SplitHours(u32),
+    #[error("The trek begins too soon for others to pay shares")]
+    SplitTooLate,
+    #[error("Whoever pays a share needs a name of at most {0} characters and an e-mail address")]
+    SharePayer(usize),
+    #[error("The price of this booking is not shared")]
+    NotSplit,
+    #[error("There is no such share")]
+    NoSuchShare,
+    #[error("This share has been paid, or is not to be paid any more")]
+    ShareOver,
+    #[error("Others can pay shares of this booking now: a voucher cannot pay beside them")]
+    VoucherBesideShares,
+    #[error("Several people have paid for this booking: their money can only go back to them")]
+    PaidByOthers,
     #[error("Nothing is to be paid for this booking now")]
     NothingOwed,
     #[error("The balance of this booking is not overdue")]
@@ -168,6 +194,8 @@ impl Refusal {
                 | Self::NoDeclaration
                 | Self::NotCalledOff
                 | Self::GiftNotFound
+                | Self::NotSplit
+                | Self::NoSuchShare
         )
     }
 }

@@ -66,6 +66,8 @@ pub fn resold(
     ids: &mut dyn FnMut() -> Id,
     now: Timestamp,
 ) -> Result<Booking, CreateError> {
+    // Who was to pay which share does not fit another price.
+    let booking = &booking.unsplit();
     let count = resale.count.unwrap_or(booking.count());
     let lines = resale.lines(booking, terms)?;
     let discount = quote.as_ref().map_or(Paise::ZERO, |quote| quote.discount);

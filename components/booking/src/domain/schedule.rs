@@ -13,6 +13,9 @@ const REMIND_BEFORE: i64 = 3 * DAY;
 /// Calendar days before a trip on which its people are reminded.
 const TRIP_REMINDER_DAYS: i64 = 2;
 
+/// As [`REMIND_BEFORE`], of a share.
+const REMIND_OF_SHARES_BEFORE: i64 = DAY;
+
 /// How long a customer who has asked to pay is left alone, in ms.
 const ORDER_YOUNG: i64 = 30 * MINUTE;
 
@@ -20,16 +23,19 @@ const ORDER_YOUNG: i64 = 30 * MINUTE;
 pub fn needs_balance_reminder(booking: &Booking, now: Timestamp) -> bool {
     booking.status == Status::PaymentConfirmedPartial
         && booking.partial.as_ref().is_some_and(|partial| {
+            let before = if booking.split.is_some() { REMIND_OF_SHARES_BEFORE } else { REMIND_BEFORE };
             partial.remaining > Paise::ZERO
                 && partial.reminder_sent_at.is_none()
                 && partial.due >= now
-                && partial.due <= now.plus(REMIND_BEFORE)
+                && partial.due <= now.plus(before)
         })
 }
 
-/// Whether the balance should have been paid by now.
+/// Whether the balance should have been paid by now. Shares that nobody pays are another
+/// matter: see [`Booking::lapsed`].
 pub fn is_overdue(booking: &Booking, now: Timestamp) -> bool {
     booking.status == Status::PaymentConfirmedPartial
+        && booking.shares_due().is_none()
         && booking.partial.as_ref().is_some_and(|partial| partial.remaining > Paise::ZERO && partial.due < now)
 }
 

@@ -49,6 +49,10 @@ pub fn shift(booking: &Booking, to: &Target, who: Who, now: Timestamp) -> Result
         partial.due = due.min(to.batch.start);
         partial.reminder_sent_at = None;
     }
+    if let (Some(split), Some(partial)) = (&mut shifted.split, &mut shifted.partial) {
+        split.deadline = split.deadline.min(to.batch.start);
+        partial.due = split.deadline;
+    }
     shifted.batch_id = to.batch.id;
     shifted.batch_start = to.batch.start;
     shifted.batch_end = to.batch.end;

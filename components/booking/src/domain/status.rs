@@ -117,7 +117,8 @@ pub enum Trigger {
     CompleteTrek,
     /// The entire booking.
     Cancel,
-    /// Some of its participants; the last one cancels the booking.
+    /// Some of its participants, also because their share was not paid in time; the last
+    /// one cancels the booking.
     CancelParticipant,
     /// The balance was not paid in time.
     AutoCancel,
@@ -172,7 +173,8 @@ pub enum Next {
     Becomes(Status),
     /// What is paid, and whether details are in, decides.
     AsPaid,
-    /// The state stays while somebody is left on the booking; else it is cancelled.
+    /// The state stays while somebody is left on the booking, unless all that is owed now
+    /// is paid; else it is cancelled.
     SameOrCancelled,
     /// One of these, by what staff say was paid.
     OneOf(&'static [Status]),
@@ -239,7 +241,7 @@ const TABLE: &[Row] = &[
         Next::Becomes(Status::TrekCompleted),
     ),
     row(Trigger::Cancel, ACTIVE, &[Who::Admin], Next::Becomes(Status::Cancelled)),
-    row(Trigger::CancelParticipant, LIVE, &[Who::Owner, Who::Admin], Next::SameOrCancelled),
+    row(Trigger::CancelParticipant, LIVE, &[Who::Owner, Who::Admin, Who::System], Next::SameOrCancelled),
     row(Trigger::AutoCancel, &[Status::PaymentConfirmedPartial], &[Who::System], Next::Becomes(Status::Cancelled)),
     row(Trigger::Restore, &[Status::Cancelled], &[Who::Staff, Who::Admin], Next::AsPaid),
     row(Trigger::RestoreParticipant, LIVE, &[Who::Staff, Who::Admin], Next::AsPaid),
@@ -369,10 +371,10 @@ mod tests {
         Cancel payment_completed a cancelled
         Cancel payment_confirmed_partial a cancelled
         Cancel confirmed a cancelled
-        CancelParticipant pending oa same_or_cancelled
-        CancelParticipant payment_completed oa same_or_cancelled
-        CancelParticipant payment_confirmed_partial oa same_or_cancelled
-        CancelParticipant confirmed oa same_or_cancelled
+        CancelParticipant pending oay same_or_cancelled
+        CancelParticipant payment_completed oay same_or_cancelled
+        CancelParticipant payment_confirmed_partial oay same_or_cancelled
+        CancelParticipant confirmed oay same_or_cancelled
         AutoCancel payment_confirmed_partial y cancelled
         Restore cancelled sa as_paid
         RestoreParticipant pending sa as_paid

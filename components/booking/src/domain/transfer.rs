@@ -30,11 +30,12 @@ pub fn transfer(
     if who == Who::Owner && is_late {
         return Err(Refusal::TransferTooLate(TRANSFER_DAYS_MIN));
     }
-    let mut transferred = booking.clone();
+    let (mut transferred, comes) = (booking.clone(), newcomer.id);
     match transferred.participants.get_mut(at) {
         Some(seat) if !seat.is_cancelled => *seat = newcomer,
         _ => return Err(Refusal::ParticipantCancelled),
     }
+    transferred.pass_share_on(id, comes);
     transferred.status = status;
     Ok(transferred)
 }

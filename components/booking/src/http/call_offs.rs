@@ -10,7 +10,7 @@ use cairn_shared::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{choice_page, run, view};
+use super::{choice_page, page::private, run, view};
 use crate::{
     app::{Actor, App, BookingError, CALL_OFFS_PATH, Chosen, MANAGE_BOOKINGS, NewCallOff, Options, Progress},
     domain::{Booking, CallOff, CalledOff, Who, worth},
@@ -247,7 +247,7 @@ async fn choose(
 /// Whoever has the link acts for the owner, and is nobody that we know.
 const BY_LINK: Actor = Actor { id: None, who: Who::Owner };
 
-fn wants_page(headers: &Header) -> bool {
+pub(super) fn wants_page(headers: &Header) -> bool {
     headers.get("accept").is_some_and(|accept| accept.contains("text/html"))
 }
 
@@ -288,9 +288,4 @@ async fn choose_by_link(app: Rc<App>, Path(token): Path<String>, headers: Header
         Err(error) => return Err(error.problem()),
     };
     Ok(private(answer))
-}
-
-/// The address is a secret: it is neither kept nor passed on.
-fn private(response: Response) -> Response {
-    response.header("cache-control", "no-store").header("referrer-policy", "no-referrer")
 }

@@ -3,43 +3,11 @@
 
 use cairn_shared::{Error, Zone, http::Response};
 
+use super::page::{NO_SCRIPTS, escaped};
 use crate::{app::Options, domain::Booking};
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:2rem auto;padding:0 1rem;color:#222}\
-    button{display:block;width:100%;margin:.5rem 0;padding:.8rem;font:inherit;border:1px solid #2f6b3c;border-radius:.4rem;\
-    background:#fff;text-align:left;cursor:pointer}button:hover{background:#eef6ef}";
-
 fn page(status: u16, title: &str, body: &str) -> Response {
-    let html = [
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <meta name=\"robots\" content=\"noindex\"><title>",
-        title,
-        "</title><style>",
-        STYLE,
-        "</style></head><body><h1>",
-        title,
-        "</h1>",
-        body,
-        "</body></html>",
-    ];
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
-    Response::text(status, "text/html; charset=utf-8", html.concat()).header("content-security-policy", policy)
-}
-
-/// Text that people wrote, as HTML shows it.
-fn escaped(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            letter => html.push(letter),
-        }
-    }
-    html
+    super::page::page(status, title, body, NO_SCRIPTS)
 }
 
 fn button(value: &str, text: &str) -> String {

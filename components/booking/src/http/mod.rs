@@ -13,6 +13,9 @@ mod lifecycle;
 mod lifecycle_body;
 mod manual;
 mod office;
+mod page;
+mod share_page;
+mod split;
 mod transfer;
 mod update;
 mod view;
@@ -46,7 +49,7 @@ pub const EXPIRE_PATH: &str = "/_jobs/expire";
 pub fn routes() -> Router<App> {
     let router = gifts::routes(call_offs::routes(Router::default()));
     let router = vouchers::routes(exports::routes(documents::routes(lifecycle::routes(router))));
-    let router = declarations::routes(transfer::routes(router));
+    let router = declarations::routes(split::routes(transfer::routes(router)));
     let router = update::routes(office::routes(manual::routes(failed::routes(jobs::routes(router)))));
     router
         .post("/api/bookings", create)

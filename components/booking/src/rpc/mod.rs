@@ -17,7 +17,7 @@ use crate::{
     shell::bindings::cairn::{
         batch::{closing, schedule, seats, types as batch_types},
         notification::{gifts, mail},
-        payment::{checkout, earnings, offline, promos, refunds, vouchers},
+        payment::{checkout, earnings, offline, promos, refunds, shares, vouchers},
         trek::catalogue,
         user::{accounts, customers},
     },
@@ -218,6 +218,7 @@ fn payment(payment: checkout::Payment, kind: Kind) -> Payment {
         amount: paise(payment.amount),
         method: payment.method,
         captured_at: Timestamp::from_millis(payment.captured_at),
+        share: None,
     }
 }
 
@@ -397,6 +398,15 @@ impl Peers for Links {
     }
 
     async fn open(&self, owed: &Payable) -> Result<(), CreateError> {
+        if !owed.shares.is_empty() {
+            let shares = owed.shares.iter().map(|share| shares::Share {
+                id: share.id.to_string(),
+                amount: share.amount.0,
+                key_digest: share.digest.clone(),
+                expires_at: share.expires_at.millis(),
+            });
+            return shares::open(payable(owed)?, shares.collect()).await.map_err(checkout_error);
+        }
         match &owed.tender {
             Some(by) => vouchers::open(payable(owed)?, tender(by)).await.map_err(voucher_error),
             None => checkout::open(payable(owed)?).await.map_err(checkout_error),

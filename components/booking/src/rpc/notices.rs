@@ -60,6 +60,14 @@ pub(super) async fn send(to: Address, trip: mail::Trip, news: &News) -> Result<(
         News::BalanceReminder { balance, due } => {
             notices::balance_reminder(to, trip, notices::Balance { amount: balance.0, due_date: due.millis() }).await
         }
+        News::ShareAsked { by, amount, due, link } => {
+            let about = notices::ShareRequest { by, amount: amount.0, due_date: due.millis(), link };
+            notices::share_asked(to, trip, about).await
+        }
+        News::SharePaid { amount, method, payment_id } => {
+            let about = notices::ShareReceipt { amount: amount.0, method, payment_id };
+            notices::share_paid(to, trip, about).await
+        }
         News::DetailsReminder => notices::details_reminder(to, trip).await,
         News::TripReminder => notices::trip_reminder(to, trip).await,
         News::CalledOff { reason, refund, voucher, deadline, link } => {

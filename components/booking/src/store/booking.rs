@@ -97,8 +97,8 @@ pub async fn booking_ids_unsettled(sql: &impl Sql, now: Timestamp, limit: i64) -
 /// Stores a new booking, leased if work on it goes on.
 pub async fn booking_insert(sql: &impl Sql, booking: &Booking, lease: Option<&Lease>) -> Result<(), DbError> {
     let insert = "INSERT INTO bookings (id, code, user_id, trek_id, batch_id, status, participants, seats, total, paid, refunded, \
-                  session_expires_at, batch_start, search_text, document, version, created_at, lease, lease_until, by_staff) \
-                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
+                  session_expires_at, batch_start, search_text, document, version, created_at, lease, lease_until, by_staff, shares_due) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
     let values = params![
         booking.id,
         booking.id.short_code(),
@@ -120,6 +120,7 @@ pub async fn booking_insert(sql: &impl Sql, booking: &Booking, lease: Option<&Le
         lease.map(|lease| &lease.token),
         lease.map(|lease| lease.until),
         booking.admin_created,
+        booking.shares_due(),
     ];
     sql.execute(insert, values).await
 }
@@ -136,8 +137,8 @@ pub async fn booking_save(
     booking.version += 1;
     booking.updated_at = now;
     let update = "UPDATE bookings SET status = $1, participants = $2, seats = $3, total = $4, paid = $5, refunded = $6, \
-                  session_expires_at = $7, batch_start = $8, search_text = $9, document = $10, version = $11 \
-                  WHERE id = $12 AND version = $13 AND COALESCE($14, lease, '') = COALESCE(lease, '')";
+                  session_expires_at = $7, batch_start = $8, search_text = $9, document = $10, version = $11, shares_due = $12 \
+                  WHERE id = $13 AND version = $14 AND COALESCE($15, lease, '') = COALESCE(lease, '')";
     let values = params![
         booking.status.as_str(),
         booking.count(),
@@ -150,6 +151,7 @@ pub async fn booking_save(
         search_text(booking),
         document(booking)?,
         booking.version,
+        booking.shares_due(),
         booking.id,
         before,
         lease.map(|lease| &lease.token),

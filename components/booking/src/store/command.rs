@@ -28,11 +28,13 @@ pub enum CommandKind {
     Rebook,
     /// A voucher is to pay, or none any more.
     Tender,
+    /// Others pay shares of it, or none any more.
+    Split,
     Delete,
 }
 
 impl CommandKind {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Cancel,
         Self::CancelParticipants,
         Self::Restore,
@@ -51,6 +53,7 @@ impl CommandKind {
         Self::Choose,
         Self::Rebook,
         Self::Tender,
+        Self::Split,
         Self::Delete,
     ];
 
@@ -74,6 +77,7 @@ impl CommandKind {
             Self::Choose => "choose",
             Self::Rebook => "rebook",
             Self::Tender => "tender",
+            Self::Split => "split",
             Self::Delete => "delete",
         }
     }

@@ -13,6 +13,7 @@ mod list;
 mod mail;
 mod payment;
 mod policy;
+mod split;
 
 pub use booking::{
     Lease, Saved, Taken, booking_delete, booking_fetch, booking_fetch_live, booking_id_by_code, booking_ids_overdue,
@@ -49,3 +50,4 @@ pub use list::{Filter, Stats, booking_count, booking_page, booking_stats, partic
 pub use mail::{Due, mail_delete, mail_insert, mail_list_due, mail_postpone};
 pub use payment::{payment_fetch, payment_insert, payment_list, refund_list, refund_upsert};
 pub use policy::{refund_policy_fetch, refund_policy_insert};
+pub use split::{booking_ids_lapsed, split_secret_fetch, split_secret_insert};

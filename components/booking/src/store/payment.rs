@@ -14,27 +14,37 @@ fn payment(row: &Row) -> Result<Payment, DbError> {
         amount: row.get("amount")?,
         method: row.get("method")?,
         captured_at: row.get("captured_at")?,
+        share: row.get("share_id")?,
     })
 }
 
 pub async fn payment_insert(tx: &Tx, booking_id: Id, payment: &Payment) -> Result<(), DbError> {
-    let insert = "INSERT INTO payments (id, booking_id, order_id, kind, amount, method, captured_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let insert = "INSERT INTO payments (id, booking_id, order_id, kind, amount, method, captured_at, share_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     let kind = payment.kind.as_str();
     tx.execute(
         insert,
-        params![&payment.id, booking_id, &payment.order_id, kind, payment.amount, &payment.method, payment.captured_at],
+        params![
+            &payment.id,
+            booking_id,
+            &payment.order_id,
+            kind,
+            payment.amount,
+            &payment.method,
+            payment.captured_at,
+            payment.share
+        ],
     )
     .await
 }
 
 pub async fn payment_fetch(sql: &impl Sql, id: &str) -> Result<Option<Payment>, DbError> {
-    let select = "SELECT id, order_id, kind, amount, method, captured_at FROM payments WHERE id = $1";
+    let select = "SELECT id, order_id, kind, amount, method, captured_at, share_id FROM payments WHERE id = $1";
     sql.query_opt(select, params![id]).await?.as_ref().map(payment).transpose()
 }
 
 /// Payments of a booking, oldest first.
 pub async fn payment_list(sql: &impl Sql, booking_id: Id) -> Result<Vec<Payment>, DbError> {
-    let select = "SELECT id, order_id, kind, amount, method, captured_at FROM payments WHERE booking_id = $1 ORDER BY captured_at, id";
+    let select = "SELECT id, order_id, kind, amount, method, captured_at, share_id FROM payments WHERE booking_id = $1 ORDER BY captured_at, id";
     sql.query(select, params![booking_id]).await?.iter().map(payment).collect()
 }
 

@@ -421,6 +421,7 @@ impl Peers for Fake {
                 amount: tender.amount,
                 method: "voucher".into(),
                 captured_at: self.0.now(),
+                share: None,
             };
             self.0.redeemed.borrow_mut().insert(tender.key, (owed.booking_id, payment.clone()));
             Ok(payment)
@@ -520,6 +521,7 @@ impl Peers for Fake {
                 amount: due.amount,
                 method: "offline".into(),
                 captured_at: self.0.now(),
+                share: None,
             };
             self.0.payables.borrow_mut().remove(&id);
             offline.entry(due.key.clone()).or_insert((id, payment)).1.clone()

@@ -10,7 +10,7 @@ use cairn_shared::{
 
 pub use notice::{
     Balance, CallOff, Cancellation, Clearance, Confirmation, Credit, Move, News, Notice, Person, Refund, RefundKind,
-    RefundState, Refusal, Request, RequestKind, Settlement, Transfer,
+    RefundState, Refusal, Request, RequestKind, Settlement, ShareReceipt, ShareRequest, Transfer,
 };
 
 /// Characters of a sender's key.

@@ -30,6 +30,8 @@ pub enum News {
     RequestReceived(Request),
     UnpaidCancelled(Balance),
     BalanceReminder(Balance),
+    ShareAsked(ShareRequest),
+    SharePaid(ShareReceipt),
     DetailsReminder,
     TripReminder,
     CalledOff(CallOff),
@@ -145,6 +147,30 @@ pub struct Balance {
     pub due: Timestamp,
 }
 
+/// A part of the price that somebody else than the booker pays.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ShareRequest {
+    /// Who booked.
+    pub by: String,
+    pub amount: Paise,
+    pub due: Timestamp,
+    /// A secret: whoever has it can pay.
+    pub link: String,
+}
+
+impl std::fmt::Debug for ShareRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ShareRequest").field("amount", &self.amount).field("due", &self.due).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShareReceipt {
+    pub amount: Paise,
+    pub method: String,
+    pub payment_id: String,
+}
+
 /// A trip that the operator has called off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallOff {
@@ -189,6 +215,8 @@ impl News {
             Self::RequestReceived(_) => "request-received",
             Self::UnpaidCancelled(_) => "unpaid-cancelled",
             Self::BalanceReminder(_) => "balance-reminder",
+            Self::ShareAsked(_) => "share-asked",
+            Self::SharePaid(_) => "share-paid",
             Self::DetailsReminder => "details-reminder",
             Self::TripReminder => "trip-reminder",
             Self::CalledOff(_) => "called-off",

@@ -6,8 +6,8 @@ use super::{Site, paragraph, rupees, trek_name, what_to_bring};
 use crate::{
     domain::{
         Balance, CallOff, Cancellation, Clearance, Confirmation, Credit, Gift, Move, NAME_CHARS_MAX, News, Notice,
-        Person, REMARK_CHARS_MAX, Refund, RefundKind, RefundState, Refusal, Request, RequestKind, Settlement, Transfer,
-        Trip, one_line,
+        Person, REMARK_CHARS_MAX, Refund, RefundKind, RefundState, Refusal, Request, RequestKind, Settlement,
+        ShareReceipt, ShareRequest, Transfer, Trip, one_line,
     },
     letter::Block,
 };
@@ -30,6 +30,8 @@ impl Site {
             News::RequestReceived(about) => self.request_received(trip, about),
             News::UnpaidCancelled(about) => self.unpaid_cancelled(trip, about),
             News::BalanceReminder(about) => self.balance_reminder(trip, about),
+            News::ShareAsked(about) => self.share_asked(trip, about),
+            News::SharePaid(about) => self.share_paid(trip, about),
             News::DetailsReminder => self.details_reminder(trip),
             News::TripReminder => self.trip_reminder(trip),
             News::CalledOff(about) => self.called_off(trip, about),
@@ -249,6 +251,36 @@ impl Site {
             self.balance_link(trip),
         ];
         (format!("Balance due by {}: {trek}", self.day(about.due)), blocks)
+    }
+
+    fn share_asked(&self, trip: &Trip, about: &ShareRequest) -> Mail {
+        let trek = trek_name(trip);
+        let by = one_line(&about.by, NAME_CHARS_MAX);
+        let mut facts = self.trip_facts(trip);
+        facts.extend([("Your share", rupees(about.amount)), ("Due date", self.day(about.due))]);
+        let blocks = vec![
+            paragraph(format!("{by} has booked {trek} for you, and everybody pays their own share.")),
+            Block::Facts(facts),
+            paragraph(format!("Pay here: {}", one_line(&about.link, REMARK_CHARS_MAX))),
+            paragraph(
+                "You need no account; whoever has the link can pay. A seat whose share is not paid in time goes to others.",
+            ),
+        ];
+        (format!("Your share of {trek}: {} until {}", rupees(about.amount), self.day(about.due)), blocks)
+    }
+
+    fn share_paid(&self, trip: &Trip, about: &ShareReceipt) -> Mail {
+        let trek = trek_name(trip);
+        let mut facts = self.trip_facts(trip);
+        facts.push(("Paid", rupees(about.amount)));
+        add_text(&mut facts, "Paid by", &about.method);
+        add_text(&mut facts, "Payment", &about.payment_id);
+        let blocks = vec![
+            paragraph(format!("Thank you: your share of {trek} is paid.")),
+            Block::Facts(facts),
+            paragraph("If it is cancelled, what is refundable goes back to the account that you paid from."),
+        ];
+        (format!("Payment received: your share of {trek}"), blocks)
     }
 
     fn details_reminder(&self, trip: &Trip) -> Mail {
@@ -537,6 +569,20 @@ mod tests {
             News::BalanceReminder(balance),
             "Balance due by 07/03/2026: Fort loop",
             &["₹5,932.40", "https://trails.example.in/payment/68f0a1b2c3d4e5f607182930"],
+        );
+        let link = "https://trails.example.in/share".to_owned();
+        let request = ShareRequest { by: "Meera Rao".into(), amount: Paise(424_000), due: day("2026-03-07"), link };
+        assert!(!format!("{request:?}").contains("trails"), "a log shows no link");
+        says(
+            News::ShareAsked(request),
+            "Your share of Fort loop: \u{20b9}4,240.00 until 07/03/2026",
+            &["Meera Rao has booked Fort loop", "https://trails.example.in/share", "no account"],
+        );
+        let receipt = ShareReceipt { amount: Paise(424_000), method: "upi".into(), payment_id: "pay_9".into() };
+        says(
+            News::SharePaid(receipt),
+            "Payment received: your share of Fort loop",
+            &["\u{20b9}4,240.00", "upi", "pay_9"],
         );
         says(News::DetailsReminder, "Who comes? Fort loop, 14/03/2026", &["within 48 hours"]);
         says(

@@ -97,7 +97,10 @@ impl App {
         let Some(provider_id) = provider_id else { return Ok(None) };
         let Some(order) = store::order_fetch_by_provider_id(tx, provider_id).await? else { return Ok(None) };
         store::booking_turn(tx, order.booking_id).await?;
-        Ok(store::order_fetch(tx, order.id).await?)
+        match store::order_fetch(tx, order.id).await? {
+            Some(order) => Ok(Some(self.order_as_shared(tx, order).await?)),
+            None => Ok(None),
+        }
     }
 
     pub(super) async fn book_capture(&self, tx: &Tx, payment: &Payment) -> Result<(), PaymentError> {
@@ -127,6 +130,7 @@ impl App {
             refunded: Paise::ZERO,
             surplus_refunded: Paise::ZERO,
             voucher_id: None,
+            share_id: order.and_then(|order| order.share_id),
         }
     }
 
@@ -140,9 +144,18 @@ impl App {
         source: Source,
     ) -> Result<(), PaymentError> {
         store::order_set_status(tx, order.id, OrderStatus::Paid).await?;
-        let voucher = self.spend_reserved(tx, order).await?;
-        let amount = order.amount + voucher.as_ref().map_or(Paise::ZERO, |voucher| voucher.amount);
-        self.settle_payable(tx, order.booking_id, order.kind, amount).await?;
+        let voucher = match order.share_id {
+            Some(share_id) => {
+                self.settle_share(tx, order.booking_id, share_id, order.amount).await?;
+                None
+            }
+            None => {
+                let voucher = self.spend_reserved(tx, order).await?;
+                let amount = order.amount + voucher.as_ref().map_or(Paise::ZERO, |voucher| voucher.amount);
+                self.settle_payable(tx, order.booking_id, order.kind, amount).await?;
+                voucher
+            }
+        };
         let waits = source == Source::Verify;
         let news = News::captured(order.booking_id, order.kind, payment, voucher.as_ref());
         self.tell(tx, news, waits).await?;

@@ -28,7 +28,9 @@ impl App {
         self.db
             .transaction(async |tx| {
                 store::booking_turn(tx, payable.booking_id).await?;
-                self.open_in_turn(tx, &payable, promo_code, tender).await
+                self.open_in_turn(tx, &payable, promo_code, tender).await?;
+                // Only a balance can have had shares.
+                if payable.kind == Kind::Balance { self.close_shares(tx, payable.booking_id).await } else { Ok(()) }
             })
             .await
     }

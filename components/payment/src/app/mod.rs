@@ -15,6 +15,7 @@ mod reconcile;
 mod refunding;
 mod refunds;
 mod report;
+mod shares;
 mod verify;
 mod vouchers;
 mod webhook;
@@ -34,7 +35,7 @@ pub use orders::MadeOrder;
 pub use promos::NewPromo;
 pub use reconcile::Reconciled;
 pub use report::{ReportRequest, WINDOW_MAX};
-pub use verify::{Verified, VerifyRequest};
+pub use verify::{Payer, Verified, VerifyRequest};
 pub use vouchers::{Goodwill, Offer};
 
 use crate::{
@@ -156,7 +157,7 @@ fn transport() -> Box<dyn Transport> {
 impl Component for App {
     const NAME: &'static str = "payment";
     const MIGRATIONS: &'static [Migration] =
-        cairn_shared::migrations!["0001_payments", "0002_ledger_and_refunds", "0003_vouchers"];
+        cairn_shared::migrations!["0001_payments", "0002_ledger_and_refunds", "0003_vouchers", "0004_shares"];
     const JOBS: &'static [&'static str] =
         &[events::RELAY_PATH, REFUNDS_PATH, RECONCILE_PATH, REPORT_PATH, VOUCHERS_PATH, audit::SEAL_PATH];
     const AUDIT: Option<audit::Access> =
@@ -220,6 +221,9 @@ enum News<'a> {
         /// What a voucher paid together with it.
         #[serde(skip_serializing_if = "Option::is_none")]
         voucher: Option<Beside<'a>>,
+        /// The share that it paid; none: its booking's owner paid.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        share_id: Option<Id>,
     },
     Failed {
         booking_id: Id,
@@ -274,6 +278,7 @@ impl<'a> News<'a> {
             captured_at: payment.captured_at.millis(),
             offline: matches!(payment.provider, Provider::Offline | Provider::Voucher),
             voucher: voucher.map(|voucher| Beside { payment_id: &voucher.id, amount_paise: voucher.amount.0 }),
+            share_id: payment.share_id,
         }
     }
 }

@@ -75,6 +75,7 @@ impl Receipt {
             refunded: Paise::ZERO,
             surplus_refunded: Paise::ZERO,
             voucher_id: None,
+            share_id: None,
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Orders at the provider.
 
-use cairn_shared::{Id, Timestamp, Tx};
+use cairn_shared::{Id, Paise, Timestamp, Tx};
 use serde_json::json;
 
 use super::{App, News};
 use crate::{
     domain::{
-        self, CURRENCY, Kind, ORDERS_PER_BOOKING_MAX, Order, OrderStatus, PayableStatus, PaymentError, Provider,
-        StoredPayable,
+        self, CURRENCY, Kind, ORDERS_PER_BOOKING_MAX, Order, OrderStatus, Payable, PayableStatus, PaymentError,
+        Provider, StoredPayable, StoredShare,
     },
     provider::{self, OrderCreate, ProviderError},
     store,
@@ -25,11 +25,24 @@ enum Prepared {
     Ask { order: Order, held_until: Option<Timestamp> },
 }
 
-/// Which of the two routes is asking.
+/// What is to be paid, and by whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route {
-    First,
-    Balance,
+enum Wanted {
+    /// The whole or the first instalment, by the booking's owner.
+    First(Id),
+    /// The balance, by the booking's owner.
+    Balance(Id),
+    /// A share of the balance, by whoever has its key.
+    Share(Id),
+}
+
+impl Wanted {
+    fn share_id(self) -> Option<Id> {
+        match self {
+            Self::Share(id) => Some(id),
+            Self::First(_) | Self::Balance(_) => None,
+        }
+    }
 }
 
 impl App {
@@ -50,7 +63,7 @@ impl App {
     /// # Errors
     /// Why the booking cannot be paid, and [`PaymentError::ProviderDown`].
     pub async fn create_order(&self, booking_id: Id, caller: Id) -> Result<MadeOrder, PaymentError> {
-        self.make_order(booking_id, caller, Route::First).await
+        self.make_order(booking_id, Wanted::First(caller)).await
     }
 
     /// The order for the balance; see [`App::create_order`].
@@ -58,12 +71,21 @@ impl App {
     /// # Errors
     /// Why the balance cannot be paid, and [`PaymentError::ProviderDown`].
     pub async fn create_balance_order(&self, booking_id: Id, caller: Id) -> Result<MadeOrder, PaymentError> {
-        self.make_order(booking_id, caller, Route::Balance).await
+        self.make_order(booking_id, Wanted::Balance(caller)).await
     }
 
-    async fn make_order(&self, booking_id: Id, caller: Id, route: Route) -> Result<MadeOrder, PaymentError> {
+    /// The order for a share, for who shows its key; see [`App::create_order`].
+    ///
+    /// # Errors
+    /// Why the share cannot be paid, and [`PaymentError::ProviderDown`].
+    pub async fn create_share_order(&self, key: &str) -> Result<MadeOrder, PaymentError> {
+        let StoredShare { share, .. } = self.share_of_key(key).await?;
+        self.make_order(share.booking_id, Wanted::Share(share.id)).await
+    }
+
+    async fn make_order(&self, booking_id: Id, wanted: Wanted) -> Result<MadeOrder, PaymentError> {
         let provider = self.providers.current().ok_or(PaymentError::NotConfigured)?.provider();
-        let prepare = async |tx: &Tx| self.prepare_order(tx, booking_id, caller, (route, provider)).await;
+        let prepare = async |tx: &Tx| self.prepare_order(tx, booking_id, wanted, provider).await;
         let prepared = self.db.transaction(prepare).await?;
         let order = match prepared {
             Prepared::Ready(order) => order,
@@ -81,40 +103,59 @@ impl App {
         &self,
         tx: &Tx,
         booking_id: Id,
-        caller: Id,
-        (route, provider): (Route, Provider),
+        wanted: Wanted,
+        provider: Provider,
     ) -> Result<Prepared, PaymentError> {
         let now = self.env.now();
         store::booking_turn(tx, booking_id).await?;
         let stored = store::payable_fetch(tx, booking_id).await?.ok_or(PaymentError::UnknownBooking)?;
-        match route {
-            Route::First => stored.check_first(caller, now)?,
-            Route::Balance => stored.check_balance(caller, now)?,
-        }
         let payable = &stored.payable;
-        let live = store::order_fetch_live(tx, booking_id, payable.kind, stored.online()).await?;
+        let mut amount = stored.online();
+        let live = match wanted {
+            Wanted::Share(id) => {
+                let found = store::share_fetch(tx, id).await?.ok_or(PaymentError::UnknownBooking)?;
+                found.check(now)?;
+                amount = found.share.amount;
+                store::order_fetch_live_of_share(tx, id).await?
+            }
+            Wanted::First(caller) => {
+                stored.check_first(caller, now)?;
+                store::order_fetch_live(tx, booking_id, payable.kind, amount).await?
+            }
+            Wanted::Balance(caller) => {
+                stored.check_balance(caller, now)?;
+                store::order_fetch_live(tx, booking_id, payable.kind, amount).await?
+            }
+        };
         let order = match live {
             // Payments are made with another provider now.
             Some(order) if order.provider != provider => {
                 store::order_set_status(tx, order.id, OrderStatus::Void).await?;
-                self.insert_intent(tx, &stored, provider).await?
+                self.insert_intent(tx, payable, amount, wanted.share_id(), provider).await?
             }
             Some(order) if order.provider_id.is_some() => {
                 let snapshot = snapshot(&order)?;
-                self.prolong_session(tx, &stored, &snapshot.id).await?;
+                self.prolong_session(tx, &stored, &order, &snapshot.id).await?;
                 return Ok(Prepared::Ready(snapshot));
             }
             Some(order) => order,
-            None => self.insert_intent(tx, &stored, provider).await?,
+            None => self.insert_intent(tx, payable, amount, wanted.share_id(), provider).await?,
         };
         store::order_note_attempt(tx, order.id).await?;
         Ok(Prepared::Ask { order, held_until: payable.expires_at })
     }
 
-    async fn insert_intent(&self, tx: &Tx, stored: &StoredPayable, provider: Provider) -> Result<Order, PaymentError> {
-        let payable = &stored.payable;
+    async fn insert_intent(
+        &self,
+        tx: &Tx,
+        payable: &Payable,
+        amount: Paise,
+        share_id: Option<Id>,
+        provider: Provider,
+    ) -> Result<Order, PaymentError> {
         let nth = store::order_count(tx, payable.booking_id).await?;
-        if nth >= ORDERS_PER_BOOKING_MAX {
+        // Whoever pays a share cannot use up what others need for theirs.
+        if store::order_count_for(tx, payable.booking_id, share_id).await? >= ORDERS_PER_BOOKING_MAX {
             return Err(PaymentError::TooManyOrders);
         }
         let plain = domain::receipt(payable.booking_id, payable.kind, nth, false);
@@ -126,8 +167,9 @@ impl App {
             provider_id: None,
             booking_id: payable.booking_id,
             user_id: payable.user_id,
+            share_id,
             kind: payable.kind,
-            amount: stored.online(),
+            amount,
             status: OrderStatus::Intent,
             attempts: 0,
             snapshot: None,
@@ -194,16 +236,23 @@ impl App {
             OrderStatus::Void => return Ok(Err(PaymentError::Changed)),
         }
         let stored = store::payable_fetch(tx, order.booking_id).await?.ok_or(PaymentError::UnknownBooking)?;
-        if stored.status != PayableStatus::Open {
+        let stands = self.order_as_shared(tx, recorded.clone()).await?.status != OrderStatus::Void;
+        if stored.status != PayableStatus::Open || !stands {
             return Ok(Err(PaymentError::NotAwaitingPayment));
         }
-        let recorded = snapshot(&recorded)?;
-        self.prolong_session(tx, &stored, &recorded.id).await?;
-        Ok(Ok(recorded))
+        let made = snapshot(&recorded)?;
+        self.prolong_session(tx, &stored, &recorded, &made.id).await?;
+        Ok(Ok(made))
     }
 
     /// Who is about to pay keeps the seats a while longer.
-    async fn prolong_session(&self, tx: &Tx, stored: &StoredPayable, order_id: &str) -> Result<(), PaymentError> {
+    async fn prolong_session(
+        &self,
+        tx: &Tx,
+        stored: &StoredPayable,
+        order: &Order,
+        order_id: &str,
+    ) -> Result<(), PaymentError> {
         let now = self.env.now();
         let payable = &stored.payable;
         let expires_at = stored.session_extended(now);
@@ -214,7 +263,7 @@ impl App {
             booking_id: payable.booking_id,
             order_id,
             kind: payable.kind,
-            amount_paise: stored.online().0,
+            amount_paise: order.amount.0,
             session_expires_at: expires_at.map(Timestamp::millis),
         };
         Ok(self.tell(tx, news, true).await?)

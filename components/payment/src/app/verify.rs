@@ -20,6 +20,14 @@ pub struct VerifyRequest {
     pub booking_id: Option<String>,
 }
 
+/// Who reports that something has been paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payer<'a> {
+    Account(Id),
+    /// Whoever has this key of a share.
+    ShareKey(&'a str),
+}
+
 /// A payment as the client may know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
@@ -42,7 +50,7 @@ impl App {
     ///
     /// # Errors
     /// Why the report is not accepted, and [`PaymentError::ReportPending`].
-    pub async fn verify(&self, request: &VerifyRequest, caller: Id) -> Result<Verified, PaymentError> {
+    pub async fn verify(&self, request: &VerifyRequest, payer: Payer<'_>) -> Result<Verified, PaymentError> {
         if self.providers.current().is_none() {
             return Err(PaymentError::NotConfigured);
         }
@@ -56,7 +64,7 @@ impl App {
         if !signed {
             return Err(PaymentError::InvalidSignature);
         }
-        if order.user_id != caller {
+        if !self.is_payer(&order, payer).await? {
             return Err(PaymentError::NotOwner);
         }
         let booking_id = order.booking_id.to_string();
@@ -77,6 +85,14 @@ impl App {
             return Err(PaymentError::Mismatch);
         }
         self.take_report(&payment, order.booking_id).await
+    }
+
+    /// Whether an order was made for whoever reports.
+    async fn is_payer(&self, order: &Order, payer: Payer<'_>) -> Result<bool, PaymentError> {
+        match payer {
+            Payer::Account(caller) => Ok(order.user_id == caller),
+            Payer::ShareKey(key) => Ok(order.share_id == Some(self.share_of_key(key).await?.share.id)),
+        }
     }
 
     /// The payment that is reported, as far as we know it already. Without an id it is

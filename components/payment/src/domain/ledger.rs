@@ -201,6 +201,7 @@ mod tests {
             refunded: Paise::ZERO,
             surplus_refunded: Paise::ZERO,
             voucher_id: None,
+            share_id: None,
         }
     }
 

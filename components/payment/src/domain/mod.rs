@@ -5,6 +5,7 @@ mod money;
 mod promo;
 mod refund;
 mod report;
+mod share;
 mod voucher;
 
 use cairn_shared::{
@@ -23,6 +24,7 @@ pub use refund::{
     check_text, refund_split, request_status, retry_at,
 };
 pub use report::{GivenBack, Mismatch, MismatchKind, Report, Theirs, compare};
+pub use share::{KeyDigest, SHARES_MAX, Share, StoredShare, check_shares};
 pub use voucher::{
     CreditRequest, Tender, VOUCHER_CODE_BYTES, VOUCHER_RENEWAL, VOUCHER_VALIDITY, Voided, Voucher, VoucherCode,
     VoucherKind, VoucherProblem, VoucherState, bonus_transfer, breakage_transfer, check_amount, check_expiry,
@@ -156,6 +158,8 @@ pub struct Order {
     pub provider_id: Option<String>,
     pub booking_id: Id,
     pub user_id: Id,
+    /// The share that it pays; none: all that its booking owes.
+    pub share_id: Option<Id>,
     pub kind: Kind,
     pub amount: Paise,
     pub status: OrderStatus,

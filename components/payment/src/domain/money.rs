@@ -56,6 +56,8 @@ pub struct Payment {
     pub surplus_refunded: Paise,
     /// The voucher that it was made with.
     pub voucher_id: Option<Id>,
+    /// The share of its booking's balance that it paid.
+    pub share_id: Option<Id>,
 }
 
 /// What captured money is.
@@ -118,6 +120,7 @@ mod tests {
             provider_id: Some("order_1".into()),
             booking_id: id,
             user_id: id,
+            share_id: None,
             kind: Kind::Full,
             amount: Paise(1_000),
             status,

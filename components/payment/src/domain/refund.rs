@@ -148,8 +148,9 @@ impl RefundRequest {
     }
 }
 
-/// How much of a booking's payments can go back, and what of each for this amount: money
-/// before credit, of money the balance first, then the newest.
+/// How much of a booking's payments can go back, and what of each for this amount: what its
+/// owner paid before what others paid for a share; money before credit, of money the balance
+/// first, then the newest.
 ///
 /// # Errors
 /// What is there, where it is less than the amount.
@@ -164,7 +165,12 @@ pub fn refund_split<'p>(
         .collect();
     usable.sort_by_key(|payment| {
         let is_credit = payment.provider == Provider::Voucher;
-        (is_credit, payment.kind != Some(Kind::Balance), std::cmp::Reverse(payment.captured_at))
+        (
+            payment.share_id.is_some(),
+            is_credit,
+            payment.kind != Some(Kind::Balance),
+            std::cmp::Reverse(payment.captured_at),
+        )
     });
     let available: Paise = usable.iter().map(|payment| payment.refundable()).sum();
     if amount > available {
@@ -230,6 +236,7 @@ mod tests {
             refunded: Paise(refunded),
             surplus_refunded: Paise::ZERO,
             voucher_id: None,
+            share_id: None,
         }
     }
 
@@ -251,6 +258,10 @@ mod tests {
         let credit = Payment { provider: Provider::Voucher, ..payment("credit", Kind::Balance, 100, 0, 4) };
         let mixed = [credit, payments[0].clone()];
         assert_eq!(split(&mixed, None, 90), Ok(vec![("initial".into(), 70), ("credit".into(), 20)]));
+        let share = Payment { share_id: Some(Id::derive(&["share"])), ..payment("share", Kind::Balance, 100, 0, 5) };
+        let shared = [share, mixed[0].clone(), mixed[1].clone()];
+        let parts = vec![("initial".into(), 70), ("credit".into(), 100), ("share".into(), 10)];
+        assert_eq!(split(&shared, None, 180), Ok(parts));
         assert_eq!(split(&payments, Some("initial"), 70), Ok(vec![("initial".into(), 70)]));
         assert_eq!(split(&payments, Some("initial"), 71), Err(70));
         assert_eq!(split(&payments, Some("unknown"), 1), Err(0));

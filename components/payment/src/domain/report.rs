@@ -132,6 +132,7 @@ mod tests {
             refunded: Paise(300),
             surplus_refunded: Paise::ZERO,
             voucher_id: None,
+            share_id: None,
         };
         let found = |amount, refunded, success, processing| {
             let theirs = Theirs { id: "pay_1", amount: Paise(amount), refunded: Paise(refunded) };

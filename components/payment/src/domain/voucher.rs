@@ -225,6 +225,7 @@ pub fn voucher_payment(source: &str, booking_id: Id, kind: Kind, tender: Tender,
         refunded: Paise::ZERO,
         surplus_refunded: Paise::ZERO,
         voucher_id: Some(tender.voucher_id),
+        share_id: None,
     }
 }
 

@@ -4,6 +4,7 @@
 mod payments;
 mod promos;
 mod reports;
+mod shares;
 mod staff;
 mod vouchers;
 
@@ -12,7 +13,7 @@ use cairn_shared::http::Router;
 use crate::app::App;
 
 pub fn routes() -> Router<App> {
-    [payments::routes, promos::routes, staff::routes, reports::routes, vouchers::routes]
+    [payments::routes, promos::routes, staff::routes, reports::routes, shares::routes, vouchers::routes]
         .into_iter()
         .fold(Router::default(), |router, routes| routes(router))
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::given;
 use crate::{
-    app::{App, RECONCILE_PATH, REFUNDS_PATH, REPORT_PATH, Verified, VerifyRequest, provider_down_message},
+    app::{App, Payer, RECONCILE_PATH, REFUNDS_PATH, REPORT_PATH, Verified, VerifyRequest, provider_down_message},
     domain::{PaymentError, Provider},
     provider::{self, Delivery},
 };
@@ -31,7 +31,7 @@ pub fn routes(router: Router<App>) -> Router<App> {
 }
 
 /// The answer to what cannot go on. `failed` is said where the fault is ours.
-fn error(app: &App, failed: &'static str, error: PaymentError) -> Error {
+pub(super) fn error(app: &App, failed: &'static str, error: PaymentError) -> Error {
     let eligible = "This booking is not eligible for remaining balance payment";
     let reported = "The payment provider cannot be reached right now. If you have paid, your payment is safe: \
                     your booking is updated by itself as soon as the provider answers.";
@@ -107,7 +107,7 @@ async fn create_balance_order(app: Rc<App>, caller: Caller, Json(body): Json<Ord
 
 /// What Razorpay's checkout hands to the client, or the name of Stripe's PaymentIntent.
 #[derive(Deserialize)]
-struct VerifyBody {
+pub(super) struct VerifyBody {
     razorpay_order_id: Option<String>,
     razorpay_payment_id: Option<String>,
     razorpay_signature: Option<String>,
@@ -117,7 +117,7 @@ struct VerifyBody {
 }
 
 impl VerifyBody {
-    fn request(self) -> Option<VerifyRequest> {
+    pub(super) fn request(self) -> Option<VerifyRequest> {
         let booking_id = self.booking_id;
         if let Some(order_id) = given(self.payment_intent) {
             return Some(VerifyRequest { order_id, payment_id: None, signature: None, booking_id });
@@ -131,11 +131,11 @@ impl VerifyBody {
 async fn verify(app: Rc<App>, caller: Caller, Json(body): Json<VerifyBody>) -> Result<Json<Value>> {
     let fail = |cause| error(&app, "Failed to verify payment", cause);
     let request = body.request().ok_or_else(|| fail(PaymentError::InvalidSignature))?;
-    let verified = app.verify(&request, caller.id).await.map_err(fail)?;
+    let verified = app.verify(&request, Payer::Account(caller.id)).await.map_err(fail)?;
     Ok(verified_view(verified))
 }
 
-fn verified_view(verified: Verified) -> Json<Value> {
+pub(super) fn verified_view(verified: Verified) -> Json<Value> {
     Json(json!({
         "success": true,
         "message": "Payment verified successfully",

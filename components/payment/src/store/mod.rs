@@ -6,6 +6,7 @@ mod payments;
 mod promos;
 mod refunds;
 mod reports;
+mod shares;
 mod vouchers;
 
 pub use ledger::*;
@@ -14,4 +15,5 @@ pub use payments::*;
 pub use promos::*;
 pub use refunds::*;
 pub use reports::*;
+pub use shares::*;
 pub use vouchers::*;

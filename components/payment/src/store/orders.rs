@@ -72,12 +72,18 @@ pub async fn payable_pay(tx: &Tx, booking_id: Id, now: Timestamp) -> Result<(), 
     tx.execute(update, params![now, booking_id]).await
 }
 
+/// A part of what a booking owes has been paid by somebody else.
+pub async fn payable_lessen(tx: &Tx, booking_id: Id, amount: Paise, now: Timestamp) -> Result<(), DbError> {
+    let update = "UPDATE payables SET amount = amount - $1, updated_at = $2 WHERE booking_id = $3";
+    tx.execute(update, params![amount, now, booking_id]).await
+}
+
 pub async fn payable_set_expiry(tx: &Tx, booking_id: Id, expires_at: Timestamp, now: Timestamp) -> Result<(), DbError> {
     let update = "UPDATE payables SET expires_at = $1, updated_at = $2 WHERE booking_id = $3";
     tx.execute(update, params![expires_at, now, booking_id]).await
 }
 
-const ORDER: &str = "SELECT id, receipt, provider, provider_id, booking_id, user_id, kind, amount, status, attempts, snapshot, created_at FROM orders";
+const ORDER: &str = "SELECT id, receipt, provider, provider_id, booking_id, user_id, share_id, kind, amount, status, attempts, snapshot, created_at FROM orders";
 
 fn order(row: &Row) -> Result<Order, DbError> {
     Ok(Order {
@@ -87,6 +93,7 @@ fn order(row: &Row) -> Result<Order, DbError> {
         provider_id: row.get("provider_id")?,
         booking_id: row.get("booking_id")?,
         user_id: row.get("user_id")?,
+        share_id: row.get("share_id")?,
         kind: row.get("kind")?,
         amount: row.get("amount")?,
         status: row.get("status")?,
@@ -114,13 +121,26 @@ pub async fn order_fetch_live(
     kind: Kind,
     amount: Paise,
 ) -> Result<Option<Order>, DbError> {
-    let select =
-        [ORDER, " WHERE booking_id = $1 AND kind = $2 AND amount = $3 AND status IN ('intent', 'open')"].concat();
+    let live =
+        " WHERE booking_id = $1 AND kind = $2 AND amount = $3 AND share_id IS NULL AND status IN ('intent', 'open')";
+    let select = [ORDER, live].concat();
     sql.query_opt(&select, params![booking_id, kind, amount]).await?.as_ref().map(order).transpose()
+}
+
+/// The order that can still be paid for a share.
+pub async fn order_fetch_live_of_share(sql: &impl Sql, share_id: Id) -> Result<Option<Order>, DbError> {
+    let select = [ORDER, " WHERE share_id = $1 AND status IN ('intent', 'open')"].concat();
+    sql.query_opt(&select, params![share_id]).await?.as_ref().map(order).transpose()
 }
 
 pub async fn order_count(sql: &impl Sql, booking_id: Id) -> Result<i64, DbError> {
     sql.query_one("SELECT COUNT(*) AS n FROM orders WHERE booking_id = $1", params![booking_id]).await?.get("n")
+}
+
+/// Orders for a share of a booking's, or without one, for all of it.
+pub async fn order_count_for(sql: &impl Sql, booking_id: Id, share_id: Option<Id>) -> Result<i64, DbError> {
+    let count = "SELECT COUNT(*) AS n FROM orders WHERE booking_id = $1 AND share_id IS NOT DISTINCT FROM $2";
+    sql.query_one(count, params![booking_id, share_id]).await?.get("n")
 }
 
 pub async fn receipt_is_taken(sql: &impl Sql, receipt: &str) -> Result<bool, DbError> {
@@ -128,8 +148,8 @@ pub async fn receipt_is_taken(sql: &impl Sql, receipt: &str) -> Result<bool, DbE
 }
 
 pub async fn order_insert(tx: &Tx, order: &Order) -> Result<(), DbError> {
-    let insert = "INSERT INTO orders (id, receipt, provider, booking_id, user_id, kind, amount, status, attempts, created_at) \
-                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    let insert = "INSERT INTO orders (id, receipt, provider, booking_id, user_id, share_id, kind, amount, status, attempts, created_at) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     tx.execute(
         insert,
         params![
@@ -138,6 +158,7 @@ pub async fn order_insert(tx: &Tx, order: &Order) -> Result<(), DbError> {
             order.provider,
             order.booking_id,
             order.user_id,
+            order.share_id,
             order.kind,
             order.amount,
             order.status,
@@ -176,15 +197,21 @@ pub async fn order_set_status(tx: &Tx, id: Id, status: OrderStatus) -> Result<()
     tx.execute(update, params![status, status, id]).await
 }
 
+/// Voids the unpaid orders for a share.
+pub async fn orders_void_of_share(tx: &Tx, share_id: Id) -> Result<(), DbError> {
+    let update = "UPDATE orders SET status = 'void' WHERE share_id = $1 AND status IN ('intent', 'open')";
+    tx.execute(update, params![share_id]).await
+}
+
 /// Voids all of a booking's unpaid orders.
 pub async fn orders_void(tx: &Tx, booking_id: Id) -> Result<(), DbError> {
     let update = "UPDATE orders SET status = 'void' WHERE booking_id = $1 AND status IN ('intent', 'open')";
     tx.execute(update, params![booking_id]).await
 }
 
-/// Voids a booking's unpaid orders for anything but this.
+/// Voids a booking's unpaid orders for anything but this. Those for shares are another matter.
 pub async fn orders_void_others(tx: &Tx, booking_id: Id, kind: Kind, amount: Paise) -> Result<(), DbError> {
-    let update = "UPDATE orders SET status = 'void' WHERE booking_id = $1 AND status IN ('intent', 'open') AND NOT (kind = $2 AND amount = $3)";
+    let update = "UPDATE orders SET status = 'void' WHERE booking_id = $1 AND share_id IS NULL AND status IN ('intent', 'open') AND NOT (kind = $2 AND amount = $3)";
     tx.execute(update, params![booking_id, kind, amount]).await
 }
 

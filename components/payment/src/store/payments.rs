@@ -7,7 +7,7 @@ use crate::domain::{Payment, Problem};
 const PAYMENT: &str = "SELECT p.id, p.order_id, p.booking_id, p.provider, p.kind, p.amount, p.surplus, p.currency, p.method, \
      COALESCE(p.orphan_reason, p.problem) AS problem, p.captured_at, \
      CAST(COALESCE((SELECT SUM(r.amount) FROM refunds r WHERE r.payment_id = p.id AND r.surplus = 0 AND r.status IN ('processing', 'success')), 0) AS BIGINT) AS refunded, \
-     CAST(COALESCE((SELECT SUM(r.amount) FROM refunds r WHERE r.payment_id = p.id AND r.surplus = 1 AND r.status IN ('processing', 'success')), 0) AS BIGINT) AS surplus_refunded, p.voucher_id \
+     CAST(COALESCE((SELECT SUM(r.amount) FROM refunds r WHERE r.payment_id = p.id AND r.surplus = 1 AND r.status IN ('processing', 'success')), 0) AS BIGINT) AS surplus_refunded, p.voucher_id, p.share_id \
      FROM payments p";
 
 fn payment(row: &Row) -> Result<Payment, DbError> {
@@ -26,6 +26,7 @@ fn payment(row: &Row) -> Result<Payment, DbError> {
         refunded: row.get("refunded")?,
         surplus_refunded: row.get("surplus_refunded")?,
         voucher_id: row.get("voucher_id")?,
+        share_id: row.get("share_id")?,
     })
 }
 
@@ -65,8 +66,8 @@ pub struct Origin<'a> {
 /// Adds a payment; false where it is there already.
 pub async fn payment_insert(tx: &Tx, payment: &Payment, origin: &Origin<'_>) -> Result<bool, DbError> {
     let insert = "INSERT INTO payments (id, order_id, booking_id, provider, kind, amount, surplus, currency, method, problem, \
-                  orphan_reason, captured_at, learned_from, reference, received_by, voucher_id) \
-                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (id) DO NOTHING RETURNING id";
+                  orphan_reason, captured_at, learned_from, reference, received_by, voucher_id, share_id) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT (id) DO NOTHING RETURNING id";
     let inserted = tx.query_opt(
         insert,
         params![
@@ -85,7 +86,8 @@ pub async fn payment_insert(tx: &Tx, payment: &Payment, origin: &Origin<'_>) -> 
             origin.learned_from,
             origin.reference,
             origin.received_by,
-            payment.voucher_id
+            payment.voucher_id,
+            payment.share_id
         ],
     );
     Ok(inserted.await?.is_some())

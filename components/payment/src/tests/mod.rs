@@ -13,6 +13,7 @@ mod property;
 mod refunds;
 mod reports;
 mod requests;
+mod shares;
 mod stripe;
 mod vouchers;
 
@@ -382,6 +383,7 @@ fn the_ledger_is_only_ever_added_to() {
         include_str!("../store/payments.rs"),
         include_str!("../store/promos.rs"),
         include_str!("../store/refunds.rs"),
+        include_str!("../store/shares.rs"),
         include_str!("../store/vouchers.rs"),
     ] {
         assert!(!source.contains("UPDATE ledger") && !source.contains("DELETE FROM ledger"));

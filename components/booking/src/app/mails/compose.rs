@@ -100,6 +100,22 @@ impl App {
                 let to = (self.seller.trade_name.clone(), staff);
                 return send(to, Message::Notice(trip(booking), news), Vec::new());
             }
+            MailIntent::ShareAsked { share } => {
+                let asked = booking.open_shares().find(|(open, _)| open.id == *share);
+                let (Some((asked, amount)), Some(split)) = (asked, &booking.split) else { return Ok(None) };
+                let Some(link) = self.share_link(booking.id, *share).await? else { return Ok(None) };
+                let news = News::ShareAsked { by: booking.contact.name.clone(), amount, due: split.deadline, link };
+                let to = (asked.name.clone(), asked.email.clone());
+                return send(to, Message::Notice(trip(booking), news), Vec::new());
+            }
+            MailIntent::SharePaid { payment_id } => {
+                let Some(payment) = store::payment_fetch(&self.db, payment_id).await? else { return Ok(None) };
+                let Some(share) = payment.share.and_then(|id| booking.share_with(id)) else { return Ok(None) };
+                let to = (share.name.clone(), share.email.clone());
+                let (amount, method) = (payment.amount, payment.method);
+                let news = News::SharePaid { amount, method, payment_id: payment.id };
+                return send(to, Message::Notice(trip(booking), news), Vec::new());
+            }
             MailIntent::DeclarationWanted => declaration_wanted(booking),
             MailIntent::DeclarationApproved { name } => {
                 Some(News::DeclarationDecided { name: name.clone(), approved: true })

@@ -104,6 +104,21 @@ pub enum News {
         balance: Paise,
         due: Timestamp,
     },
+    /// To who is to pay a share.
+    ShareAsked {
+        /// Who booked.
+        by: String,
+        amount: Paise,
+        due: Timestamp,
+        /// Where it is paid.
+        link: String,
+    },
+    /// To who has paid a share.
+    SharePaid {
+        amount: Paise,
+        method: String,
+        payment_id: String,
+    },
     DetailsReminder,
     TripReminder,
     CalledOff {

@@ -16,7 +16,7 @@ pub use message::{Attachment, Mail, MailError, Message, News, Person, RefundNews
 
 use super::{App, BookingError};
 use crate::{
-    domain::{Booking, Participant, RequestKind},
+    domain::{Booking, Participant, Payment, RequestKind},
     store,
 };
 
@@ -93,6 +93,14 @@ pub(super) enum MailIntent {
         due: Timestamp,
     },
     BalanceReminder,
+    /// To who is to pay a share.
+    ShareAsked {
+        share: Id,
+    },
+    /// To who has paid a share, by the payment.
+    SharePaid {
+        payment_id: String,
+    },
     DetailsReminder,
     TripReminder,
     Invoice,
@@ -127,6 +135,8 @@ impl MailIntent {
             Self::RequestReceived { .. } => "request-received".into(),
             Self::UnpaidCancelled { .. } => "unpaid-cancelled".into(),
             Self::BalanceReminder => "balance-reminder".into(),
+            Self::ShareAsked { share } => format!("share-asked/{share}"),
+            Self::SharePaid { .. } => "share-paid".into(),
             Self::DetailsReminder => "details-reminder".into(),
             Self::TripReminder => "trip-reminder".into(),
             Self::Invoice => "invoice".into(),
@@ -147,6 +157,31 @@ impl App {
     ) -> Result<(), BookingError> {
         let key = format!("booking/{}/{}/{occasion}", booking.id, intent.label());
         Ok(store::mail_insert(tx, &key, booking.id, intent, self.now()).await?)
+    }
+
+    /// Notes the mails about shares that follow from a payment: its receipt, or once the
+    /// owner has paid, the links to everybody else.
+    pub(super) async fn queue_shares(&self, tx: &Tx, booking: &Booking, payment: &Payment) -> Result<(), BookingError> {
+        match payment.share {
+            Some(_) => {
+                let receipt = MailIntent::SharePaid { payment_id: payment.id.clone() };
+                self.queue(tx, booking, &receipt, &payment.id).await
+            }
+            None => self.queue_share_requests(tx, booking, &payment.id).await,
+        }
+    }
+
+    /// Notes that everybody whose share is open is to be asked for it.
+    pub(super) async fn queue_share_requests(
+        &self,
+        tx: &Tx,
+        booking: &Booking,
+        occasion: &str,
+    ) -> Result<(), BookingError> {
+        for (share, _) in booking.open_shares() {
+            self.queue(tx, booking, &MailIntent::ShareAsked { share: share.id }, occasion).await?;
+        }
+        Ok(())
     }
 
     /// Notes the confirmation for the booker and for every participant with another address.

@@ -62,6 +62,7 @@ impl Book {
             amount,
             method: "upi".into(),
             captured_at: NOW,
+            share: None,
         };
         let mut booking = self.booking.clone();
         match apply_capture(&booking, &payment, None) {
