@@ -19,12 +19,13 @@ const OFFLINE: &str = "cairn:payment/offline";
 const CHECKOUT: &str = "cairn:payment/checkout";
 const REFUNDS: &str = "cairn:payment/refunds";
 const VOUCHERS: &str = "cairn:payment/vouchers";
+const SHARES: &str = "cairn:payment/shares";
 const EARNINGS: &str = "cairn:payment/earnings";
 const CLOSING: &str = "cairn:batch/closing";
 const GIFTS: &str = "cairn:notification/gifts";
 const MAIL: &str = "cairn:notification/mail";
 const NOTICES: &str = "cairn:notification/notices";
-const NOTICE_KINDS: [&str; 17] = [
+const NOTICE_KINDS: [&str; 19] = [
     "booking-confirmed",
     "balance-received",
     "booking-cancelled",
@@ -38,6 +39,8 @@ const NOTICE_KINDS: [&str; 17] = [
     "request-received",
     "unpaid-cancelled",
     "balance-reminder",
+    "share-asked",
+    "share-paid",
     "details-reminder",
     "trip-reminder",
     "called-off",
@@ -112,6 +115,7 @@ fn agreeable() -> Stage {
         .answer(CHECKOUT, "list-payments", |_| ok(Val::List(Vec::new())))
         .answer(CHECKOUT, "refund-all", |_| done())
         .answer(REFUNDS, "refund", |_| unavailable("nothing is given back here"))
+        .answer(SHARES, "open", |_| done())
         .answer(EARNINGS, "earn", |_| done())
         .answer(EARNINGS, "defer", |_| done())
         .answer(CLOSING, "cancel", |_| done())
