@@ -26,6 +26,10 @@ pub const RELAY_PATH: &str = "/_jobs/relay";
 /// Events in one delivery.
 const DELIVERY_EVENTS_MAX: i64 = 100;
 
+/// Deliveries to one consumer in one run. A run has to end within the time of a request,
+/// also while there is always something more to deliver; the next run goes on.
+const RUN_DELIVERIES_MAX: u32 = 20;
+
 /// How long taken events are remembered; no delivery is retried for that long.
 const INBOX_KEPT: i64 = 30 * 24 * HOUR;
 
@@ -131,7 +135,7 @@ pub async fn first_time(tx: &Tx, event: &Event, now: Timestamp) -> Result<bool, 
     Ok(tx.query_opt(insert, params![event.id, now]).await?.is_some())
 }
 
-/// Delivers what is due to every consumer, and tells how many did not take it. Forgets
+/// Delivers what is due to every consumer, as far as one run may, and tells how many did not take it. Forgets
 /// events and answers that are too old to be asked for again.
 ///
 /// # Errors
@@ -142,10 +146,14 @@ pub async fn relay(db: &Db, env: &Env) -> Result<usize> {
     let consumers: Result<Vec<String>, _> =
         db.query(due, params![env.now(), env.now()]).await?.iter().map(|row| row.get("consumer")).collect();
     for consumer in consumers? {
-        while let Some(claimed) = Claimed::due(db, env, &consumer).await? {
+        for delivery in 1..=RUN_DELIVERIES_MAX {
+            let Some(claimed) = Claimed::due(db, env, &consumer).await? else { break };
             if !claimed.deliver(db, env).await? {
                 failed += 1;
                 break;
+            }
+            if delivery == RUN_DELIVERIES_MAX {
+                env.wake_relay().await;
             }
         }
     }
@@ -350,6 +358,8 @@ mod tests {
         taken: RefCell<Vec<Id>>,
         refuse: RefCell<bool>,
         takes_millis: RefCell<u64>,
+        /// Paths that the producer has asked to be woken.
+        woken: RefCell<Vec<String>>,
     }
 
     #[crate::async_trait(?Send)]
@@ -365,7 +375,9 @@ mod tests {
             Ok(Response::empty(204))
         }
 
-        async fn wake(&self, _: &str, _: &str) {}
+        async fn wake(&self, _: &str, path: &str) {
+            self.woken.borrow_mut().push(path.to_owned());
+        }
     }
 
     async fn world() -> (Db, Env, Rc<Consumer>, Rc<RefCell<i64>>) {
@@ -422,6 +434,26 @@ mod tests {
         assert_eq!((taken.len(), i64::try_from(deliveries)), (deliveries, Ok(DELIVERY_EVENTS_MAX + 20)));
         relay(&db, &env).await.unwrap();
         assert!(consumer.taken.borrow().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_run_ends_and_the_next_one_goes_on() {
+        let (db, env, consumer, _) = world().await;
+        let run_max = DELIVERY_EVENTS_MAX * i64::from(RUN_DELIVERIES_MAX);
+        let event = Event::new(&env, "thing.done", "1", &()).unwrap();
+        db.transaction(async |tx| {
+            for _ in 0..=run_max {
+                emit(tx, &Event { id: env.id(), ..event.clone() }, &["other"]).await?;
+            }
+            Ok::<_, Error>(())
+        })
+        .await
+        .unwrap();
+        relay(&db, &env).await.unwrap();
+        assert_eq!(i64::try_from(consumer.taken.borrow().len()), Ok(run_max));
+        assert_eq!(*consumer.woken.borrow(), [RELAY_PATH]);
+        relay(&db, &env).await.unwrap();
+        assert_eq!(i64::try_from(consumer.taken.borrow().len()), Ok(run_max + 1));
     }
 
     #[tokio::test]
