@@ -3,7 +3,7 @@
 use std::{
     cell::{OnceCell, RefCell},
     collections::{BTreeMap, BTreeSet},
-    rc::Rc,
+    rc::{Rc, Weak},
 };
 
 use anyhow::{Context, Result, anyhow};
@@ -82,8 +82,8 @@ impl Doors {
     }
 }
 
-/// What one service sees of [`Doors`].
-struct Neighbours(Rc<Doors>);
+/// What one service sees of [`Doors`], which own it: a process that is over is gone.
+struct Neighbours(Weak<Doors>);
 
 #[async_trait(?Send)]
 impl Upstream for Neighbours {
@@ -92,14 +92,14 @@ impl Upstream for Neighbours {
         if service == "admin" {
             return Ok(Response::empty(204));
         }
-        let Doors { stage, faults, .. } = &*self.0;
+        let Some(doors) = self.0.upgrade() else { return Err(UpstreamError::Timeout) };
+        let Doors { stage, faults, .. } = &*doors;
         stage.step().await;
         if stage.hits(faults.lost) {
             stage.fail("a request between services is lost");
             return Err(UpstreamError::Timeout);
         }
-        let answer =
-            self.0.answer(service, request).ok_or_else(|| UpstreamError::UnknownService(service.to_owned()))?;
+        let answer = doors.answer(service, request).ok_or_else(|| UpstreamError::UnknownService(service.to_owned()))?;
         let answer = answer.await;
         stage.step().await;
         if stage.hits(faults.lost_answer) {
@@ -111,10 +111,8 @@ impl Upstream for Neighbours {
 
     /// Work of services that have no part in this is left alone.
     async fn wake(&self, service: &str, path: &str) {
-        if !WOKEN.contains(&service) {
-            return;
-        }
-        self.0.wakes.borrow_mut().insert((service.to_owned(), path.to_owned()));
+        let Some(doors) = self.0.upgrade().filter(|_| WOKEN.contains(&service)) else { return };
+        doors.wakes.borrow_mut().insert((service.to_owned(), path.to_owned()));
     }
 }
 
@@ -161,7 +159,7 @@ impl Process {
         let doors = Rc::new(Doors { stage: stage.clone(), doors: OnceCell::new(), wakes: RefCell::default(), faults });
         let env = |name| {
             let clock = stage.clone();
-            Env::new(name, Rc::new(move || clock.now()), Rc::new(Neighbours(doors.clone())))
+            Env::new(name, Rc::new(move || clock.now()), Rc::new(Neighbours(Rc::downgrade(&doors))))
         };
         let config = |names: &[&str]| {
             let chosen = ("payment_provider", company.as_str());

@@ -342,6 +342,21 @@ async fn two_choices_at_once_are_one() {
     assert!(world.outside.places.borrow().is_empty());
 }
 
+#[tokio::test]
+async fn a_payment_that_comes_after_the_choice_goes_back_whole() {
+    let (world, id) = called_off().await;
+    world.outside.stop_after.set(Some(0));
+    assert_eq!(choose(&world, "Meera", id, json!({ "choice": "voucher" })).await.0, 200);
+    world.advance(MINUTE + 1);
+    assert_eq!(world.captured_paise(id, "pay_late", Kind::Full, Paise(TOTAL)).await, 204);
+    world.outside.stop_after.set(None);
+    world.recover().await;
+    let asked = world.outside.asked.borrow().clone();
+    let asked: Vec<_> = asked.iter().map(|(_, request)| (request.payment.as_deref(), request.amount.0)).collect();
+    assert_eq!(asked, [(Some("pay_late"), TOTAL), (None, TOTAL)], "what names no payment takes what is left");
+    assert_eq!(check(&world, id, "late").await.refundable(), Paise::ZERO);
+}
+
 /// Services that stop at every step, once before and once after they did what they were
 /// asked: the job brings everything to its end.
 #[tokio::test]

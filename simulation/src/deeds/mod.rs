@@ -122,6 +122,7 @@ impl Deed {
             Self::GiveDetails | Self::Transfer => Self::Declare,
             Self::Declare => Self::Decide,
             Self::CallOff => Self::Choose,
+            Self::GiveVoucher | Self::UseVoucher => Self::UseVoucher,
             _ => return None,
         })
     }

@@ -123,7 +123,11 @@ impl App {
             self.peers.refund_all(id, reason).await?;
             self.note(id, lease, |booking| booking.refund_due = None).await?;
         }
-        for request in booking.refund_requests.iter().filter(|request| !request.asked) {
+        // What names its payment comes first: the others take what is left.
+        let unasked = |named: bool| {
+            booking.refund_requests.iter().filter(move |one| !one.asked && one.payment.is_some() == named)
+        };
+        for request in unasked(true).chain(unasked(false)) {
             let asked = match &request.voucher {
                 Some(terms) => self.peers.credit(id, booking.user.id, request, terms).await,
                 None => self.peers.refund(id, request).await,

@@ -1,6 +1,8 @@
 //! What is to go back: asked for by key, split over payments, tried again, paid out by hand.
 
-use cairn_shared::{Id, Paise, Tx};
+use std::collections::BTreeSet;
+
+use cairn_shared::{DbError, Id, Paise, Tx, events};
 
 use super::{App, News};
 use crate::{
@@ -46,7 +48,8 @@ impl App {
             return if known.request.is_same(request) { Ok(known) } else { Err(RefundError::KeyReused) };
         }
         let payments = store::payment_list(tx, request.booking_id).await?;
-        let parts = domain::refund_split(&payments, request.payment_id.as_deref(), request.amount)
+        let unheard = unheard(tx, request.booking_id, &payments).await?;
+        let parts = domain::refund_split(&payments, request.payment_id.as_deref(), &unheard, request.amount)
             .map_err(RefundError::Exceeds)?;
         store::request_insert(tx, request, self.env.now()).await?;
         let purpose =
@@ -311,4 +314,15 @@ impl App {
         };
         Ok(self.tell(tx, news, false).await?)
     }
+}
+
+/// Payments of which booking has yet to hear.
+pub(super) async fn unheard(tx: &Tx, booking_id: Id, payments: &[Payment]) -> Result<BTreeSet<String>, DbError> {
+    let mut unheard = BTreeSet::new();
+    for payment in payments {
+        if events::waits(tx, "booking", booking_id, &payment.id).await? {
+            unheard.insert(payment.id.clone());
+        }
+    }
+    Ok(unheard)
 }

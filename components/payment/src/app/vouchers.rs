@@ -7,7 +7,10 @@
 
 use cairn_shared::{Id, Paise, Timestamp, Tx, page::Page};
 
-use super::{App, News, refunding::Purpose};
+use super::{
+    App, News,
+    refunding::{Purpose, unheard},
+};
 use crate::{
     domain::{
         self, CreditRequest, OpenError, Order, Payable, PayableStatus, Payment, PaymentError, Provider,
@@ -220,7 +223,8 @@ impl App {
             return voucher.filter(|_| known.request.is_same(&refund)).ok_or(RefundError::KeyReused);
         }
         let payments = store::payment_list(tx, request.booking_id).await?;
-        let parts = domain::refund_split(&payments, None, request.amount).map_err(RefundError::Exceeds)?;
+        let unheard = unheard(tx, request.booking_id, &payments).await?;
+        let parts = domain::refund_split(&payments, None, &unheard, request.amount).map_err(RefundError::Exceeds)?;
         store::request_insert(tx, &refund, self.env.now()).await?;
         let voucher = Voucher {
             amount: request.amount + request.bonus,

@@ -1,5 +1,7 @@
 //! Money on its way back: what was asked for, and how it is carried out.
 
+use std::collections::BTreeSet;
+
 use cairn_shared::{
     Id, Paise, Timestamp,
     time::{HOUR, MINUTE},
@@ -150,13 +152,15 @@ impl RefundRequest {
 
 /// How much of a booking's payments can go back, and what of each for this amount: what its
 /// owner paid before what others paid for a share; money before credit, of money the balance
-/// first, then the newest.
+/// first, then the newest. Of payments that booking has not heard of comes only what the
+/// others do not have: it will give those back itself, or keep them, and did not mean them.
 ///
 /// # Errors
 /// What is there, where it is less than the amount.
 pub fn refund_split<'p>(
     payments: &'p [Payment],
     only: Option<&str>,
+    unheard: &BTreeSet<String>,
     amount: Paise,
 ) -> Result<Vec<(&'p Payment, Paise)>, Paise> {
     let mut usable: Vec<_> = payments
@@ -166,6 +170,7 @@ pub fn refund_split<'p>(
     usable.sort_by_key(|payment| {
         let is_credit = payment.provider == Provider::Voucher;
         (
+            unheard.contains(&payment.id),
             payment.share_id.is_some(),
             is_credit,
             payment.kind != Some(Kind::Balance),
@@ -241,7 +246,7 @@ mod tests {
     }
 
     fn split(payments: &[Payment], only: Option<&str>, amount: i64) -> Result<Vec<(String, i64)>, i64> {
-        let parts = refund_split(payments, only, Paise(amount)).map_err(|available| available.0)?;
+        let parts = refund_split(payments, only, &BTreeSet::new(), Paise(amount)).map_err(|available| available.0)?;
         Ok(parts.into_iter().map(|(payment, part)| (payment.id.clone(), part.0)).collect())
     }
 
@@ -262,6 +267,10 @@ mod tests {
         let shared = [share, mixed[0].clone(), mixed[1].clone()];
         let parts = vec![("initial".into(), 70), ("credit".into(), 100), ("share".into(), 10)];
         assert_eq!(split(&shared, None, 180), Ok(parts));
+        let unheard = BTreeSet::from(["balance".to_owned()]);
+        let parts = refund_split(&payments, None, &unheard, Paise(90)).unwrap();
+        let parts: Vec<_> = parts.iter().map(|(payment, part)| (payment.id.as_str(), part.0)).collect();
+        assert_eq!(parts, [("initial", 70), ("balance", 20)], "booking did not mean what it has not heard of");
         assert_eq!(split(&payments, Some("initial"), 70), Ok(vec![("initial".into(), 70)]));
         assert_eq!(split(&payments, Some("initial"), 71), Err(70));
         assert_eq!(split(&payments, Some("unknown"), 1), Err(0));
@@ -275,7 +284,7 @@ mod tests {
             let payments: Vec<_> = amounts.iter().enumerate()
                 .map(|(nth, (paid, gone))| payment(&nth.to_string(), Kind::Full, *paid, (*gone).min(*paid), nth as i64))
                 .collect();
-            match refund_split(&payments, None, Paise(amount)) {
+            match refund_split(&payments, None, &BTreeSet::new(), Paise(amount)) {
                 Ok(parts) => {
                     prop_assert_eq!(parts.iter().map(|(_, part)| *part).sum::<Paise>(), Paise(amount));
                     prop_assert!(parts.iter().all(|(payment, part)| *part <= payment.refundable()));

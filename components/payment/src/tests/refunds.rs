@@ -1,13 +1,13 @@
 //! Money on its way back.
 
-use super::*;
+use super::{requests::request, *};
 use crate::{
-    domain::{OfflineMethod, RefundError},
+    domain::{OfflineMethod, RefundError, RefundRequest},
     provider::{PaymentStatus, RefundStatus},
 };
 
-/// A booking of which the first instalment and the balance are paid.
-pub(super) async fn paid(world: &World) -> Id {
+/// A booking of which the first instalment is paid, and the order for its balance.
+async fn half_paid(world: &World) -> (Id, String) {
     let initial = world.payable("a", Kind::Initial, 100_000);
     let booking = initial.booking_id;
     world.app.open(initial, None).await.unwrap();
@@ -17,9 +17,14 @@ pub(super) async fn paid(world: &World) -> Id {
     world.wait(1000);
     world.app.open(world.payable("a", Kind::Balance, 200_000), None).await.unwrap();
     let (_, made) = world.post("/api/payments/create-remaining-balance-order", json!({ "bookingId": booking })).await;
-    let order = made["order"]["id"].as_str().unwrap();
-    world.double.pay(order, "pay_2", PaymentStatus::Captured);
-    world.verify(order, "pay_2").await;
+    (booking, made["order"]["id"].as_str().unwrap().to_owned())
+}
+
+/// A booking of which the first instalment and the balance are paid.
+pub(super) async fn paid(world: &World) -> Id {
+    let (booking, order) = half_paid(world).await;
+    world.double.pay(&order, "pay_2", PaymentStatus::Captured);
+    world.verify(&order, "pay_2").await;
     booking
 }
 
@@ -52,6 +57,23 @@ async fn everything_goes_back_split_over_the_payments_once() {
     assert_eq!(statuses(&world).await, ["processing", "processing", "success", "success"]);
     assert_eq!((world.balance("provider").await, world.balance("unearned").await), (0, 0));
     assert!(world.app.payments(booking).await.unwrap().iter().all(|payment| payment.refunded == payment.amount));
+    world.check_ledger().await;
+}
+
+#[tokio::test]
+async fn money_of_which_booking_has_not_heard_is_left_for_when_it_has() {
+    let world = World::new().await;
+    let (booking, order) = half_paid(&world).await;
+    world.double.pay(&order, "pay_2", PaymentStatus::Captured);
+    world.payment_event("payment.captured", "pay_2").await;
+    // Booking knows of the first instalment alone, and then gives the second back as too late.
+    world.app.refund(request(booking, "cancel", 100_000)).await.unwrap();
+    let late = RefundRequest { payment_id: Some("pay_2".into()), ..request(booking, "late", 200_000) };
+    world.app.refund(late).await.unwrap();
+    let parts = world.app.requested_refunds(booking).await.unwrap();
+    assert_eq!(parts.iter().map(|asked| asked.request.amount.0).collect::<Vec<_>>(), [100_000, 200_000]);
+    world.job("/_jobs/refunds").await;
+    assert_eq!((world.balance("provider").await, world.balance("unearned").await), (0, 0));
     world.check_ledger().await;
 }
 
