@@ -92,11 +92,12 @@ impl App {
             return Ok(());
         }
         let rest = stored.payable.amount - amount;
+        // Its owner may be at the checkout for all of it.
         if rest <= Paise::ZERO {
+            store::orders_void(tx, booking_id).await?;
             return Ok(store::payable_pay(tx, booking_id, now).await?);
         }
         store::payable_lessen(tx, booking_id, amount, now).await?;
-        // Its owner may be at the checkout for all of it.
         Ok(store::orders_void_others(tx, booking_id, Kind::Balance, rest).await?)
     }
 }
