@@ -39,7 +39,7 @@ impl App {
         let secret = self.secret(id).await?;
         let command = self.new_command(CommandKind::Split, Actor::of(caller, Who::Owner));
         let decide = |booking: &Booking| -> Result<Decision, BookingError> {
-            Ok(split(booking, new, &secret, &mut || self.env.id(), self.now())?.into())
+            Ok(split(booking, new, &secret, &mut || self.env.id(), self.env.zone, self.now())?.into())
         };
         let booking = self.run(id, &command, &decide).await?;
         Ok(Shared { booking, secret: Some(secret) })

@@ -7,7 +7,7 @@
 //! not come along: the others keep their seats, and are owed nothing for it and owe nothing.
 
 use cairn_shared::{
-    Id, Paise, Timestamp,
+    Id, Paise, Timestamp, Zone,
     time::{DAY, HOUR},
     validate::Email,
 };
@@ -16,14 +16,11 @@ use sha2::{Digest, Sha256};
 
 use super::{Booking, PartialPayment, Participant, Payment, PaymentMode, Refusal, Status, is_about_to_pay};
 
-/// How long others have to pay where the owner does not say, in hours.
+/// How long others have to pay where the owner does not say, in hours: until that day ends.
 const HOURS: u32 = 48;
 
 /// The longest time that they can be given, in hours.
 pub const SPLIT_HOURS_MAX: u32 = 7 * 24;
-
-/// How long before the start everything is paid, in ms.
-const ENDS_BEFORE_START: i64 = DAY;
 
 /// A time in which nobody could pay, in ms.
 const TIME_MIN: i64 = HOUR;
@@ -40,6 +37,7 @@ const NAME_CHARS_MAX: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Split {
+    /// The end of a day, as people read it.
     pub deadline: Timestamp,
     pub shares: Vec<Share>,
     /// How it was to be paid before, should it be again.
@@ -160,6 +158,7 @@ pub fn split(
     new: &NewSplit,
     secret: &str,
     ids: &mut dyn FnMut() -> Id,
+    zone: Zone,
     now: Timestamp,
 ) -> Result<Booking, Refusal> {
     if booking.status != Status::PendingPayment || booking.session_over(now) || booking.custom {
@@ -185,7 +184,7 @@ pub fn split(
     if initial < SHARE_MIN || shares.iter().any(too_small) {
         return Err(Refusal::SplitTooSmall);
     }
-    let deadline = deadline(&shared, new.hours.unwrap_or(HOURS), now)?;
+    let deadline = deadline(&shared, new.hours.unwrap_or(HOURS), zone, now)?;
     let (mode_before, partial_before) = (shared.mode, shared.partial.take());
     shared.mode = PaymentMode::Partial;
     shared.partial = Some(PartialPayment {
@@ -200,11 +199,13 @@ pub fn split(
     Ok(shared)
 }
 
-fn deadline(booking: &Booking, hours: u32, now: Timestamp) -> Result<Timestamp, Refusal> {
+/// The end of a day, and before the day of the start.
+fn deadline(booking: &Booking, hours: u32, zone: Zone, now: Timestamp) -> Result<Timestamp, Refusal> {
     if !(1..=SPLIT_HOURS_MAX).contains(&hours) {
         return Err(Refusal::SplitHours(SPLIT_HOURS_MAX));
     }
-    let end = now.plus(i64::from(hours) * HOUR).min(booking.batch_start.plus(-ENDS_BEFORE_START));
+    let day = zone.start_of_day(now.plus(i64::from(hours) * HOUR)).plus(DAY);
+    let end = day.min(zone.start_of_day(booking.batch_start)).plus(-1);
     if end < now.plus(TIME_MIN) { Err(Refusal::SplitTooLate) } else { Ok(end) }
 }
 
@@ -369,9 +370,13 @@ impl Booking {
 
     /// A booking that lives again gives those who owe a share time to pay it.
     pub(super) fn give_time(&mut self, now: Timestamp) {
-        let latest = self.batch_start.plus(-ENDS_BEFORE_START).max(now.plus(TIME_MIN));
+        let (start, wanted) = (self.batch_start, now.plus(i64::from(HOURS) * HOUR));
         let Some(split) = &mut self.split else { return };
-        split.deadline = split.deadline.max(now.plus(i64::from(HOURS) * HOUR).min(latest));
+        // By whole days, so that it stays the end of one.
+        while split.deadline < wanted && split.deadline.plus(DAY) < start {
+            split.deadline = split.deadline.plus(DAY);
+        }
+        split.deadline = split.deadline.max(now.plus(TIME_MIN));
         if let Some(partial) = &mut self.partial {
             partial.due = split.deadline;
             partial.reminder_sent_at = None;

@@ -5,7 +5,7 @@ use cairn_shared::http::Response;
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:2rem auto;padding:0 1rem;color:#222}\
     button{display:block;width:100%;margin:.5rem 0;padding:.8rem;font:inherit;border:1px solid #2f6b3c;border-radius:.4rem;\
-    background:#fff;text-align:left;cursor:pointer}button:hover{background:#eef6ef}";
+    background:#fff;text-align:left;cursor:pointer}[hidden]{display:none}button:hover{background:#eef6ef}";
 
 /// What a page without scripts may load.
 pub const NO_SCRIPTS: &str =

@@ -46,7 +46,7 @@ fn shared(booking: &Booking, payers: &[usize]) -> Option<Booking> {
         next += 1;
         id(next)
     };
-    split(booking, &new, "secret", &mut ids, NOW).ok()
+    split(booking, &new, "secret", &mut ids, Zone::INDIA, NOW).ok()
 }
 
 fn pay(booking: &mut Booking, amount: Paise, share: Option<Id>, n: usize) {
