@@ -74,8 +74,9 @@ impl App {
         refund: &Refund,
         others: &mut Vec<provider::Refund>,
     ) -> Result<provider::Refund, ProviderError> {
-        // Tried again: what failed may have worked after all.
-        if refund.retries > 0
+        // Asked before: it may have worked although nobody said so, and a provider does not
+        // remember keys for ever.
+        if (refund.retries > 0 || refund.attempts > 0)
             && let Some(made) = self.made_refund(refund, others).await?
         {
             return Ok(made);

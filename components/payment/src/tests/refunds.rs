@@ -232,3 +232,22 @@ async fn a_payment_that_came_and_went_unheard_is_booked_and_pays_nothing() {
     assert_eq!(world.order(booking).await, order, "the order can still be paid");
     world.check_ledger().await;
 }
+
+#[tokio::test]
+async fn a_refund_without_an_answer_is_not_made_again_once_its_key_is_forgotten() {
+    let world = World::new().await;
+    let booking = paid(&world).await;
+    world.app.refund(super::requests::request(booking, "part", 50_000)).await.unwrap();
+    world.double.fault(&[Fault::LostAnswer]);
+    world.job("/_jobs/refunds").await;
+    // A day of silence later the provider has forgotten the key, and knows the refund.
+    let forgotten = std::mem::take(&mut world.double.0.borrow_mut().refunds);
+    world.double.0.borrow_mut().refunds =
+        forgotten.into_iter().map(|(key, refund)| (format!("forgotten {key}"), refund)).collect();
+    world.wait(25 * 3_600_000);
+    world.job("/_jobs/refunds").await;
+    let made: Vec<_> = world.double.0.borrow().refunds.values().map(|refund| refund.amount).collect();
+    assert_eq!(made, [50_000]);
+    assert_eq!(world.count("refunds WHERE status = 'success'").await, 1);
+    world.check_ledger().await;
+}
