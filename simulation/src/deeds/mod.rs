@@ -5,6 +5,7 @@ mod call_offs;
 mod declarations;
 mod desk;
 mod payments;
+mod shares;
 mod vouchers;
 
 use cairn_booking::domain::{Booking, Status};
@@ -62,6 +63,13 @@ pub enum Deed {
     /// Staff decide about a declaration.
     Decide,
     Transfer,
+    /// The owner has others pay shares, or none any more.
+    Split,
+    Unsplit,
+    /// Somebody else is to pay a share.
+    Readdress,
+    OrderShare,
+    VerifyShare,
     CallOff,
     /// What becomes of the money of a booking that was called off.
     Choose,
@@ -69,7 +77,7 @@ pub enum Deed {
 }
 
 /// How often each is done, before a seed's own taste.
-pub const DEEDS: [(Deed, u32); 38] = [
+pub const DEEDS: [(Deed, u32); 43] = [
     (Deed::Book, 16),
     (Deed::Order, 14),
     (Deed::BalanceOrder, 5),
@@ -105,6 +113,11 @@ pub const DEEDS: [(Deed, u32); 38] = [
     (Deed::Declare, 10),
     (Deed::Decide, 9),
     (Deed::Transfer, 4),
+    (Deed::Split, 8),
+    (Deed::Unsplit, 1),
+    (Deed::Readdress, 1),
+    (Deed::OrderShare, 8),
+    (Deed::VerifyShare, 4),
     (Deed::CallOff, 2),
     (Deed::Choose, 8),
     (Deed::Repeat, 5),
@@ -120,6 +133,8 @@ impl Deed {
             Self::Pay => Self::Verify,
             Self::Verify => Self::GiveDetails,
             Self::GiveDetails | Self::Transfer => Self::Declare,
+            Self::Split => Self::Order,
+            Self::OrderShare => Self::Pay,
             Self::Declare => Self::Decide,
             Self::CallOff => Self::Choose,
             Self::GiveVoucher | Self::UseVoucher => Self::UseVoucher,
@@ -254,6 +269,11 @@ impl People<'_> {
             Deed::Declare => self.declare().await,
             Deed::Decide => self.decide().await,
             Deed::Transfer => self.transfer().await,
+            Deed::Split => self.split().await,
+            Deed::Unsplit => self.unsplit().await,
+            Deed::Readdress => self.readdress().await,
+            Deed::OrderShare => self.order_share().await,
+            Deed::VerifyShare => self.verify_share().await,
             Deed::CallOff => self.call_off().await,
             Deed::Choose => self.choose().await,
             // Whoever keeps the requests repeats one.

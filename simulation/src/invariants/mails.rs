@@ -78,6 +78,11 @@ async fn happened(databases: &Databases, life: &Life, label: &str, rest: &[&str]
         "dates-changed" => life.batches.len() > 1,
         "request-declined" | "request-received" => life.asked,
         "balance-reminder" => was(&[Status::PaymentConfirmedPartial]),
+        "share-asked" => was(&[Status::PaymentConfirmedPartial]),
+        "share-paid" => {
+            let select = "SELECT id FROM payments WHERE id = $1 AND booking_id = $2 AND share_id IS NOT NULL";
+            there(select, occasion).await?
+        }
         "details-reminder" | "invoice" => was(&PAID),
         "seat-transferred" => life.transferred,
         "declaration-wanted" => life.booking.clearance.is_some(),

@@ -4,6 +4,7 @@ mod call_offs;
 mod declarations;
 mod mails;
 mod payments;
+mod shares;
 mod vouchers;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ pub async fn check(databases: &Databases, provider: &Provider, seen: &Seen, now:
         payments::earned(&life.booking, databases, &payments).await?;
         declarations::at_rest(&databases.booking, &life.booking).await?;
         call_offs::chosen(&life.booking, databases, &payments).await?;
+        shares::at_rest(&life.booking, databases, &payments, now).await?;
     }
     payments::homeless(seen, databases, &payments).await?;
     promos(databases, seen, &payments).await?;

@@ -10,7 +10,8 @@ use cairn_shared::{Id, identity::Caller};
 use super::{Actor, App, BookingError, CancelRequest, MANAGE_BOOKINGS, commands::Decision, mails::MailIntent};
 use crate::{
     domain::{
-        Booking, NewSplit, RefundChoice, Refusal, Scope, ShareState, Who, readdress, share_of_token, share_token, split,
+        Booking, NewSplit, RefundChoice, Refusal, Scope, Share, ShareState, Status, Who, readdress, share_of_token,
+        share_token, split,
     },
     store::{self, CommandKind},
 };
@@ -53,7 +54,7 @@ impl App {
         self.owned(caller, id).await?;
         let command = self.new_command(CommandKind::Split, Actor::of(caller, Who::Owner));
         let decide = |booking: &Booking| -> Result<Decision, BookingError> {
-            let unpaid = booking.status == crate::domain::Status::PendingPayment && !booking.session_over(self.now());
+            let unpaid = booking.status == Status::PendingPayment && !booking.session_over(self.now());
             if unpaid { Ok(booking.unsplit().into()) } else { Err(Refusal::SplitUnpaidOnly.into()) }
         };
         self.run(id, &command, &decide).await
@@ -107,12 +108,12 @@ impl App {
     ///
     /// # Errors
     /// [`Refusal::NoSuchShare`] for a link that nobody signed, or that was replaced.
-    pub async fn share_of_link(&self, token: &str) -> Result<(Booking, Id), BookingError> {
+    pub async fn share_of_link(&self, token: &str) -> Result<(Booking, Share), BookingError> {
         let (id, share) = share_of_token(token).ok_or(Refusal::NoSuchShare)?;
         let found = store::booking_fetch(&self.db, id).await?.filter(|booking| booking.is_visible(self.now()));
         let booking = found.ok_or(Refusal::NoSuchShare)?;
-        let is_signed = booking.share_with(share).is_some_and(|share| share.is_opened_by(token));
-        if is_signed { Ok((booking, share)) } else { Err(Refusal::NoSuchShare.into()) }
+        let signed = booking.share_with(share).filter(|share| share.is_opened_by(token)).cloned();
+        Ok((booking, signed.ok_or(Refusal::NoSuchShare)?))
     }
 
     async fn owned(&self, caller: &Caller, id: Id) -> Result<(), BookingError> {

@@ -130,10 +130,8 @@ fn brief(booking: &Booking, share: &Share) -> Value {
 async fn share(app: Rc<App>, Path(token): Path<String>, headers: Header) -> Result<Response> {
     let page = wants_page(&headers);
     let answer = match app.share_of_link(&token).await.map_err(Error::from) {
-        Ok((booking, id)) => {
-            let Some(share) = booking.share_with(id) else { return Err(Error::not_found("There is no such share")) };
-            if page { share_page::share(&booking, share, &token, app.env.zone) } else { seen(&booking, share) }
-        }
+        Ok((booking, share)) if page => share_page::share(&booking, &share, &token, app.env.zone),
+        Ok((booking, share)) => seen(&booking, &share),
         Err(error) if page => share_page::problem(&error),
         Err(error) => return Err(error.problem()),
     };
