@@ -33,6 +33,9 @@ const WORKS_MAX: usize = 6;
 /// How often, in ten thousand times, somebody goes on with what was done last.
 const GOES_ON: u32 = 6_000;
 
+/// How often, in ten thousand runs, groups pay in shares.
+const GROUPS: u32 = 5_000;
+
 /// How often, in ten thousand runs, something has to be declared from the start.
 const ASKS: u32 = 4_000;
 
@@ -89,6 +92,8 @@ struct Taste {
     line: LineFaults,
     /// Jumps of time by their weight.
     jumps: [(i64, u32); 5],
+    /// Most of who book do so for a group that pays in shares.
+    groups: bool,
 }
 
 pub struct Play {
@@ -109,6 +114,8 @@ pub struct Play {
     next: Option<Deed>,
     /// Gifts that became a voucher, known at rest.
     gifts: usize,
+    /// Shares that somebody paid, known at rest.
+    shares: usize,
 }
 
 /// A rate that is 0 in many runs, so that some of them are calm.
@@ -162,7 +169,7 @@ impl Taste {
             (3 * DAY, weight(0, 2)),
         ];
         let line = LineFaults { lost: rate(stage, 400), lost_answer: rate(stage, 400) };
-        Self { moves, deeds, line, jumps }
+        Self { moves, deeds, line, jumps, groups: stage.hits(GROUPS) }
     }
 }
 
@@ -199,6 +206,7 @@ impl Play {
             answered: BTreeMap::new(),
             next: None,
             gifts: 0,
+            shares: 0,
         })
     }
 
@@ -216,6 +224,9 @@ impl Play {
             let issued = "SELECT COUNT(*) AS n FROM vouchers WHERE kind = 'gift'";
             let issued: i64 = databases.payment.query_one(issued, params![]).await?.get("n")?;
             self.gifts = usize::try_from(issued)?;
+            let paid = "SELECT COUNT(*) AS n FROM payments WHERE share_id IS NOT NULL AND problem IS NULL";
+            let paid: i64 = databases.payment.query_one(paid, params![]).await?.get("n")?;
+            self.shares = usize::try_from(paid)?;
             invariants::check(databases, provider, seen, self.stage.now()).await
         };
         self.stage.aside(look).await
@@ -303,7 +314,7 @@ impl Play {
         };
         let Some(ask) = ask else {
             if deed == Deed::Pay {
-                self.next = deed.leads_to();
+                self.next = deed.leads_to(self.taste.groups);
             }
             return Ok(());
         };
@@ -388,7 +399,7 @@ impl Play {
         let calm = !work.troubled;
         ensure!(response.status != 500 || !calm, "#{} {} is answered {body} without a fault", work.number, work.name);
         if let (Reason::Person { deed, .. }, 200..300) = (&work.reason, response.status) {
-            self.next = deed.leads_to().or(self.next);
+            self.next = deed.leads_to(self.taste.groups).or(self.next);
         }
         match &work.reason {
             Reason::Webhook { id } if (200..300).contains(&response.status) => self.provider.taken(id),
@@ -466,6 +477,8 @@ pub struct Numbers {
     pub chosen: usize,
     /// Gifts that became a voucher.
     pub gifts: usize,
+    /// Shares of a price that were paid by themselves.
+    pub shares: usize,
 }
 
 impl std::ops::AddAssign for Numbers {
@@ -479,6 +492,7 @@ impl std::ops::AddAssign for Numbers {
         self.cleared += other.cleared;
         self.chosen += other.chosen;
         self.gifts += other.gifts;
+        self.shares += other.shares;
     }
 }
 
@@ -496,6 +510,7 @@ impl Play {
             cleared: lives(&|life| life.booking.clearance.is_some() && life.statuses.contains("confirmed")),
             chosen: lives(&|life| life.booking.called_off.as_ref().is_some_and(|off| off.choice.is_some())),
             gifts: self.gifts,
+            shares: self.shares,
         }
     }
 }

@@ -63,6 +63,8 @@ pub enum Deed {
     /// Staff decide about a declaration.
     Decide,
     Transfer,
+    /// The owner says who comes, to have others pay shares.
+    Gather,
     /// The owner has others pay shares, or none any more.
     Split,
     Unsplit,
@@ -77,7 +79,7 @@ pub enum Deed {
 }
 
 /// How often each is done, before a seed's own taste.
-pub const DEEDS: [(Deed, u32); 43] = [
+pub const DEEDS: [(Deed, u32); 44] = [
     (Deed::Book, 16),
     (Deed::Order, 14),
     (Deed::BalanceOrder, 5),
@@ -113,20 +115,24 @@ pub const DEEDS: [(Deed, u32); 43] = [
     (Deed::Declare, 10),
     (Deed::Decide, 9),
     (Deed::Transfer, 4),
+    (Deed::Gather, 18),
     (Deed::Split, 8),
     (Deed::Unsplit, 1),
     (Deed::Readdress, 1),
-    (Deed::OrderShare, 8),
-    (Deed::VerifyShare, 4),
+    (Deed::OrderShare, 24),
+    (Deed::VerifyShare, 6),
     (Deed::CallOff, 2),
     (Deed::Choose, 8),
     (Deed::Repeat, 5),
 ];
 
 impl Deed {
-    /// What mostly comes next, once it is done.
-    pub fn leads_to(self) -> Option<Self> {
+    /// What mostly comes next, once it is done. `groups`: where groups pay in shares.
+    pub fn leads_to(self, groups: bool) -> Option<Self> {
         Some(match self {
+            Self::Book if groups => Self::Gather,
+            Self::Verify if groups => Self::OrderShare,
+            Self::Gather => Self::Split,
             Self::Book => Self::Order,
             Self::BuyGift => Self::OrderGift,
             Self::Order | Self::OrderGift | Self::BalanceOrder => Self::Pay,
@@ -269,6 +275,7 @@ impl People<'_> {
             Deed::Declare => self.declare().await,
             Deed::Decide => self.decide().await,
             Deed::Transfer => self.transfer().await,
+            Deed::Gather => self.gather().await,
             Deed::Split => self.split().await,
             Deed::Unsplit => self.unsplit().await,
             Deed::Readdress => self.readdress().await,

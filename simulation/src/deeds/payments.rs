@@ -15,9 +15,13 @@ use crate::{
 const LATE_MAX: i64 = 3 * DAY;
 
 impl People<'_> {
-    /// The owner of a booking in a state asks for an order.
+    /// The owner of a booking in a state asks for an order, mostly one for whom others wait.
     pub async fn order(&self, waits: Status, route: &str) -> Option<Ask> {
-        let booking = self.booking(|booking| booking.status == waits).await?;
+        let shared = self.booking(|booking| booking.status == waits && booking.split.is_some()).await;
+        let booking = match shared.filter(|_| self.stage.hits(7_000)) {
+            Some(shared) => shared,
+            None => self.booking(|booking| booking.status == waits).await?,
+        };
         let body = json!({ "bookingId": booking.id, "amount": 1 });
         Some(asked(&self.owner(&booking), "payment", "POST", &format!("/api/payments/{route}"), &body))
     }

@@ -7,7 +7,7 @@ use cairn_booking::{
 use cairn_shared::{Id, Sql, params};
 use serde_json::{Value, json};
 
-use super::{Ask, People, asked, request};
+use super::{Ask, People, asked, bookings::details, request};
 use crate::provider;
 
 /// The longest time in which shares are paid, in hours: shorter than everything takes to
@@ -15,6 +15,15 @@ use crate::provider;
 const HOURS_MAX: i64 = 72;
 
 impl People<'_> {
+    pub async fn gather(&self) -> Option<Ask> {
+        let waits = |booking: &Booking| {
+            booking.status == Status::PendingPayment && booking.count() > 1 && booking.participants.is_empty()
+        };
+        let booking = self.booking(waits).await?;
+        let path = format!("/api/bookings/{}/participants", booking.id);
+        Some(asked(&self.owner(&booking), "booking", "PUT", &path, &details(booking.count())))
+    }
+
     /// Also of bookings that cannot be shared any more.
     pub async fn split(&self) -> Option<Ask> {
         let any = self.stage.hits(1_000);
@@ -45,11 +54,17 @@ impl People<'_> {
         Some(asked(&self.owner(&booking), "booking", "PUT", &path, &to))
     }
 
-    /// Whoever has the link asks for an order, also where nothing is to be paid.
+    /// Whoever has the link asks for an order, also where nothing is to be paid. Where
+    /// nobody can pay yet, the owner mostly asks for the own part first.
     pub async fn order_share(&self) -> Option<Ask> {
         let open = self.booking(|booking| booking.open_shares().next().is_some()).await;
+        let waits = |booking: &Booking| booking.split.is_some() && booking.status == Status::PendingPayment;
+        if let (None, Some(waiting), true) = (&open, self.booking(waits).await, self.stage.hits(8_500)) {
+            let body = json!({ "bookingId": waiting.id, "amount": 1 });
+            return Some(asked(&self.owner(&waiting), "payment", "POST", "/api/payments/create-order", &body));
+        }
         let any = self.booking(|booking| booking.split.is_some()).await;
-        let booking = if self.stage.hits(1_500) || open.is_none() { any } else { open }?;
+        let booking = if self.stage.hits(1_500) { any } else { open }?;
         let share = self.one(&booking.split.as_ref()?.shares)?.id;
         let token = self.token(booking.id, share).await?;
         let request = request("POST", "/api/payments/shares/order", &json!({ "token": token }));

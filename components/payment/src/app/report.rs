@@ -19,6 +19,10 @@ use crate::{
 /// that failed may still be authorised three days later.
 const REPORT_DAYS: i64 = 5;
 
+/// Days to which the scheduled report reaches back at most, where those before it could not
+/// ask everything.
+const REPORT_DAYS_MAX: i64 = 31;
+
 /// The longest window that a report can be asked for.
 pub const WINDOW_MAX: i64 = 92 * DAY;
 
@@ -60,13 +64,15 @@ struct Making<'a> {
 }
 
 impl App {
-    /// The scheduled report: the last whole days in the business's zone.
+    /// The scheduled report: the last whole days in the business's zone, counted from the
+    /// last one that was complete, so that no outage leaves a day out.
     ///
     /// # Errors
     /// The database's.
     pub async fn report_days(&self) -> Result<Report, PaymentError> {
         let until = self.env.zone.start_of_day(self.env.now());
-        let from = until.plus(-REPORT_DAYS * DAY);
+        let covered = store::report_covered(&self.db).await?.unwrap_or(until).min(until);
+        let from = covered.plus(-REPORT_DAYS * DAY).max(until.plus(-REPORT_DAYS_MAX * DAY));
         self.report(&ReportRequest { from, until, made_by: "schedule".into(), dry_run: false }).await
     }
 

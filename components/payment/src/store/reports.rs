@@ -57,6 +57,14 @@ pub async fn report_page(sql: &impl Sql, limit: i64, offset: i64) -> Result<(Vec
     Ok((page?, sql.query_one("SELECT COUNT(*) AS n FROM reports", params![]).await?.get("n")?))
 }
 
+/// Up to when scheduled reports have asked everything; without one, when the first order was
+/// made.
+pub async fn report_covered(sql: &impl Sql) -> Result<Option<Timestamp>, DbError> {
+    let select = "SELECT COALESCE((SELECT MAX(to_at) FROM reports WHERE complete = 1 AND made_by = 'schedule'), \
+                  (SELECT MIN(created_at) FROM orders)) AS covered";
+    sql.query_one(select, params![]).await?.get("covered")
+}
+
 pub async fn report_fetch(sql: &impl Sql, id: Id) -> Result<Option<Report>, DbError> {
     let select = [REPORT, " WHERE r.id = $1"].concat();
     let Some(row) = sql.query_opt(&select, params![id]).await? else { return Ok(None) };

@@ -168,3 +168,26 @@ async fn a_provider_that_does_not_answer_makes_it_incomplete() {
         assert_eq!(world.admin("POST", "/api/payments/reports", body.clone()).await.0, 400, "{body}");
     }
 }
+
+#[tokio::test]
+async fn what_came_in_while_no_report_could_ask_everything_is_found_afterwards() {
+    let world = World::new().await;
+    let booking = world.booking("a").await;
+    let order = world.order(booking).await;
+    world.double.pay(&order, "pay_1", PaymentStatus::Captured);
+    for _ in 0..8 {
+        world.wait(DAY);
+        world.double.fault(&[Fault::Lost]);
+        assert_eq!(world.job("/_jobs/report").await["complete"], json!(false));
+    }
+    assert_eq!(world.count("payments").await, 0);
+    world.wait(DAY);
+    assert_eq!(world.job("/_jobs/report").await["complete"], json!(true));
+    assert_eq!(world.count("payments").await, 1);
+    // From then on it looks back as far as it has to, and no further.
+    world.wait(DAY);
+    world.job("/_jobs/report").await;
+    let select = "SELECT MIN(to_at - from_at) AS n FROM reports WHERE complete = 1";
+    let shortest: i64 = world.app.db.query_one(select, params![]).await.unwrap().get("n").unwrap();
+    assert_eq!(shortest, 6 * DAY);
+}
