@@ -184,7 +184,10 @@ async fn who_has_not_paid_at_the_deadline_does_not_come_and_the_others_do() {
     world.advance(2);
     assert_eq!(world.job("expire").await, 204);
     assert_eq!(world.stored(id).await.seats(), 4);
+    let planned = async || world.app.job_plan(cairn_booking::app::Job::Expire).await.unwrap();
+    assert_eq!((planned().await.act.len(), planned().await.skip.len()), (0, 1));
     world.advance(HOUR);
+    assert_eq!((planned().await.act.len(), planned().await.skip.len()), (1, 0));
     assert_eq!(world.job("expire").await, 204);
     let left = world.stored(id).await;
     assert_eq!((left.seats(), left.status), (3, Status::Confirmed));

@@ -87,6 +87,12 @@ impl App {
                 for id in store::booking_ids_overdue(&self.db, now, PAGE_BOOKINGS).await? {
                     plan.act.extend(store::booking_fetch(&self.db, id).await?);
                 }
+                for id in store::booking_ids_lapsed(&self.db, now, PAGE_BOOKINGS).await? {
+                    match store::booking_fetch(&self.db, id).await? {
+                        Some(booking) if booking.lapsed(now).is_empty() => plan.skip.push((booking, ABOUT_TO_PAY)),
+                        booking => plan.act.extend(booking),
+                    }
+                }
             }
             Job::BalanceReminder => {
                 let due = |booking: &Booking| needs_balance_reminder(booking, now);
