@@ -206,8 +206,9 @@ pub fn refund_parts(
             RefundChoice::Auto => part.severance.paid - (part.share - tier.of(part.share)),
             RefundChoice::Full => part.severance.paid,
             RefundChoice::Custom(asked) => match scope {
-                Scope::Entire => in_proportion(asked, &paid).get(at).copied().unwrap_or_default(),
-                Scope::Participants(_) => self::part(asked, sharers, at),
+                // Several have paid for the booking.
+                Scope::Entire if sharers > 1 => in_proportion(asked, &paid).get(at).copied().unwrap_or_default(),
+                Scope::Entire | Scope::Participants(_) => self::part(asked, sharers, at),
             },
             RefundChoice::Nothing => Paise::ZERO,
         };
